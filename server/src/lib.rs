@@ -1,1 +1,5 @@
-//! x
+//! The Castari platform for one machine.
+
+pub mod objects;
+pub mod sandbox;
+pub mod store;

@@ -1,0 +1,146 @@
+//! What is kept on disk beside the database: uploaded archives, built code, deployment logs.
+//!
+//! ```text
+//! DATA_DIR/
+//!   uploads/SHA256.tar.gz    archives, by their hash
+//!   code/HASH/               built trees, by the hash of their content
+//!   logs/DEPLOYMENT.log      what deployments logged
+//!   staging/                 what is not finished; emptied at each start
+//! ```
+
+mod code;
+mod logs;
+mod tree;
+mod uploads;
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+pub use code::{Code, CodeLease};
+pub use logs::{DeployLog, LogReader, Logs};
+pub use uploads::{Upload, Uploads};
+
+/// Why something on disk could not be kept or found.
+#[derive(Debug, thiserror::Error)]
+pub enum ObjectError {
+    /// A file operation failed.
+    #[error("cannot {what} {path}: {source}")]
+    File {
+        /// What was tried.
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A built tree holds something that cannot be kept.
+    #[error("{0}")]
+    Unfit(String),
+    /// The background task that did the work ended early.
+    #[error("the work on disk was interrupted")]
+    Interrupted,
+}
+
+impl ObjectError {
+    /// For `map_err`: what was tried on what.
+    pub fn file(what: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { what, path, source }
+    }
+}
+
+/// Everything on disk.
+pub struct Objects {
+    root: PathBuf,
+    /// Uploaded archives.
+    pub uploads: Uploads,
+    /// Built trees.
+    pub code: Code,
+    /// Deployment logs.
+    pub logs: Logs,
+}
+
+impl Objects {
+    /// Prepares the directories of a data directory, and empties the staging of an earlier run. Trees will belong to
+    /// `owner` (user, group), as whom sandboxes run.
+    ///
+    /// # Errors
+    /// When a directory cannot be made.
+    pub fn open(data_dir: &Path, owner: (u32, u32)) -> Result<Self, ObjectError> {
+        let staging = data_dir.join("staging");
+        if staging.exists() {
+            fs::remove_dir_all(&staging).map_err(ObjectError::file("empty", &staging))?;
+        }
+        for name in ["staging", "uploads", "code", "logs"] {
+            private_dir(&data_dir.join(name))?;
+        }
+        Ok(Self {
+            root: data_dir.into(),
+            uploads: Uploads::new(data_dir),
+            code: Code::new(data_dir, owner),
+            logs: Logs::new(data_dir),
+        })
+    }
+
+    /// A new private directory that is removed when it is dropped.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn staging(&self, name: &str) -> Result<Staging, ObjectError> {
+        let path = self.root.join("staging").join(name);
+        private_dir(&path)?;
+        Ok(Staging { path })
+    }
+}
+
+/// A directory for something unfinished.
+pub struct Staging {
+    path: PathBuf,
+}
+
+impl Staging {
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+/// Makes a directory, and those above it, that only this user may enter.
+///
+/// # Errors
+/// When it cannot be made, or exists and is somebody else's.
+pub fn private_dir(path: &Path) -> Result<(), ObjectError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(ObjectError::file("make directory", path))?;
+    let found = fs::metadata(path).map_err(ObjectError::file("look at", path))?;
+    if found.uid() != nix::unistd::geteuid().as_raw() {
+        let theirs = io::Error::other("it belongs to another user");
+        return Err(ObjectError::file("use directory", path)(theirs));
+    }
+    if found.mode() & 0o777 != 0o700 {
+        let mode = fs::Permissions::from_mode(0o700);
+        fs::set_permissions(path, mode).map_err(ObjectError::file("make private", path))?;
+    }
+    Ok(())
+}
+
+/// Runs blocking work on disk where it holds up nobody.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ObjectError> + Send + 'static,
+) -> Result<T, ObjectError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| ObjectError::Interrupted)?
+}

@@ -1,0 +1,216 @@
+//! The server's side of the spawner.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::egress::{Egress, Policy};
+use super::host::Host;
+use super::pidfd::PidFd;
+use super::wire::{InitReply, InitRequest, Setup, Socket, SpawnReply, SpawnRequest};
+use super::{SPAWNER_ARGUMENT, Sandbox, SandboxError, Workspace};
+
+/// What a sandbox may write to memory: the workspace, `/tmp` and the home directory together.
+const SCRATCH_BYTES: u64 = 1 << 30;
+
+/// What the processes of a sandbox may keep in memory together.
+const MEMORY_BYTES: u64 = 2 << 30;
+
+/// The user that sandboxes of a root server run as: above every range that distributions and container tools assign
+/// (systemd's documentation, "Users, Groups, UIDs and GIDs", leaves it unused).
+const UNPRIVILEGED_ID: u32 = 0x7000_0000;
+
+/// How many requests may wait for the spawner before those that ask wait too.
+const REQUESTS: usize = 64;
+
+/// The user for hosts that are containers themselves and have no higher ids.
+const NOBODY: u32 = 65_534;
+
+/// The host's user and group that everything inside sandboxes runs as.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Identity {
+    /// The user's id on the host.
+    pub uid: u32,
+    /// The group's id on the host.
+    pub gid: u32,
+    /// Whether this is another user than the server's, which then has to own what sandboxes write to.
+    pub is_other: bool,
+}
+
+impl Identity {
+    /// The server's own identity or, where the server is root, one that nothing else on the host has.
+    #[must_use]
+    pub fn of_sandboxes() -> Self {
+        let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
+        if !uid.is_root() {
+            return Self {
+                uid: uid.as_raw(),
+                gid: gid.as_raw(),
+                is_other: false,
+            };
+        }
+        let id = if is_mapped(UNPRIVILEGED_ID) {
+            UNPRIVILEGED_ID
+        } else {
+            NOBODY
+        };
+        Self {
+            uid: id,
+            gid: id,
+            is_other: true,
+        }
+    }
+}
+
+/// Whether an id exists in this process' own user namespace.
+fn is_mapped(id: u32) -> bool {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    map.lines().any(|line| {
+        let mut fields = line.split_whitespace().map(|field| field.parse::<u64>().unwrap_or(0));
+        let (first, _, count) = (fields.next().unwrap_or(0), fields.next(), fields.next().unwrap_or(0));
+        (first..first + count).contains(&u64::from(id))
+    })
+}
+
+/// Makes sandboxes. When it is dropped, the spawner ends, and with it every sandbox.
+pub struct Launcher {
+    host: Host,
+    identity: Identity,
+    policy: Arc<Policy>,
+    requests: mpsc::Sender<Request>,
+    process: Mutex<Child>,
+}
+
+/// A request for an init that listens to `control`. Whoever asked may have gone by the time it is answered; the unwanted
+/// init then reads the end of its control socket and ends.
+struct Request {
+    control: OwnedFd,
+    answer: oneshot::Sender<Result<PidFd, SandboxError>>,
+}
+
+impl Launcher {
+    /// Starts the spawner: `program` is an executable that calls [`run_spawner`](super::run_spawner) when its first
+    /// argument is [`SPAWNER_ARGUMENT`].
+    ///
+    /// # Errors
+    /// When the spawner cannot be started.
+    pub fn start(program: &Path, data_dir: &Path, host: Host, policy: Policy) -> Result<Self, SandboxError> {
+        let (socket, theirs) = Socket::pair().map_err(SandboxError::system("make the spawner's socket"))?;
+        let process = std::process::Command::new(program)
+            .arg(SPAWNER_ARGUMENT)
+            .arg(data_dir)
+            .env_clear()
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(SandboxError::system("start the spawner"))?;
+        let identity = Identity::of_sandboxes();
+        let (requests, waiting) = mpsc::channel(REQUESTS);
+        tokio::spawn(serve(socket, identity, waiting));
+        Ok(Self {
+            host,
+            identity,
+            policy: Arc::new(policy),
+            requests,
+            process: process.into(),
+        })
+    }
+
+    /// The host, as sandboxes see it.
+    #[must_use]
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// Who everything inside runs as.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// Makes a sandbox whose `/workspace` is `workspace`. Paths in it may be relative to the data directory. Its egress
+    /// door is open where the host has TUN devices.
+    ///
+    /// # Errors
+    /// When the spawner is gone, or the kernel refuses a part of the isolation.
+    pub async fn sandbox(&self, id: String, workspace: Workspace) -> Result<Sandbox, SandboxError> {
+        let (control, theirs) = Socket::pair().map_err(SandboxError::system("make a control socket"))?;
+        let pidfd = self.spawn(theirs.into()).await?;
+        let mut sandbox = Sandbox::new(id, control, pidfd);
+        let setup = Setup {
+            layout: self.host.layout.clone(),
+            workspace,
+            egress: true,
+            memory_bytes: MEMORY_BYTES,
+            scratch_bytes: SCRATCH_BYTES,
+        };
+        match sandbox.ask(&InitRequest::Setup(Box::new(setup)), &[]).await? {
+            (InitReply::Ready { egress: true }, mut descriptors) => {
+                let tun = descriptors.pop().ok_or(SandboxError::Gone)?;
+                let door = Egress::open(tun, Arc::clone(&self.policy));
+                sandbox.egress = Some(door.map_err(SandboxError::system("open the egress door"))?);
+                Ok(sandbox)
+            }
+            (InitReply::Ready { egress: false }, _) => Ok(sandbox),
+            (InitReply::Failed { step, reason }, _) => Err(SandboxError::Setup { step, reason }),
+            _ => Err(SandboxError::Gone),
+        }
+    }
+
+    /// Has the spawner make an init that listens to `control`.
+    async fn spawn(&self, control: OwnedFd) -> Result<PidFd, SandboxError> {
+        let gone = || SandboxError::Spawner("it ended".into());
+        let (answer, answered) = oneshot::channel();
+        self.requests
+            .send(Request { control, answer })
+            .await
+            .map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())?
+    }
+}
+
+/// Passes requests to the spawner, one at a time, until one of both sides is gone.
+async fn serve(spawner: Socket, identity: Identity, mut waiting: mpsc::Receiver<Request>) {
+    while let Some(Request { control, answer }) = waiting.recv().await {
+        let outcome = spawn(&spawner, identity, control).await;
+        let is_lost = matches!(outcome, Err(SandboxError::Spawner(_)));
+        // Nobody waits any more: dropping the pidfd is all that is left to do.
+        let _ = answer.send(outcome);
+        if is_lost {
+            tracing::error!("the sandbox spawner is gone: no sandbox can be made until the server is started again");
+            return;
+        }
+    }
+}
+
+async fn spawn(spawner: &Socket, identity: Identity, control: OwnedFd) -> Result<PidFd, SandboxError> {
+    let lost = |error: io::Error| SandboxError::Spawner(error.to_string());
+    let request = SpawnRequest {
+        uid: identity.uid,
+        gid: identity.gid,
+    };
+    spawner.send(&request, &[control.as_fd()]).await.map_err(lost)?;
+    let reply = spawner.receive::<SpawnReply>().await.map_err(lost)?;
+    match reply.ok_or_else(|| SandboxError::Spawner("it ended".into()))? {
+        (SpawnReply::Spawned, mut descriptors) => {
+            let pidfd = descriptors
+                .pop()
+                .ok_or_else(|| SandboxError::Spawner("it sent no pidfd".into()))?;
+            PidFd::new(pidfd).map_err(SandboxError::system("watch the sandbox"))
+        }
+        (SpawnReply::Failed { step, reason }, _) => Err(SandboxError::Setup { step, reason }),
+    }
+}
+
+impl Drop for Launcher {
+    fn drop(&mut self) {
+        let process = self.process.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let _ = process.kill();
+        let _ = process.wait();
+    }
+}

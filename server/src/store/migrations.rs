@@ -1,0 +1,29 @@
+//! The schema, as the steps that lead to it. A step that was released is never changed.
+
+use rusqlite::Connection;
+use rusqlite_migration::{Error, M, Migrations};
+
+const STEPS: &[M<'static>] = &[M::up(include_str!("migrations/001-agents.sql"))];
+
+/// Brings a database to the newest schema. One that is newer already is refused.
+pub(super) fn run(connection: &mut Connection) -> Result<(), Error> {
+    Migrations::from_slice(STEPS).to_latest(connection)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_steps_are_valid() {
+        Migrations::from_slice(STEPS).validate().unwrap();
+    }
+
+    #[test]
+    fn a_newer_database_is_refused() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        run(&mut connection).unwrap();
+        connection.pragma_update(None, "user_version", STEPS.len() + 1).unwrap();
+        run(&mut connection).unwrap_err();
+    }
+}

@@ -1,0 +1,118 @@
+//! The store: SQLite. One file of queries a resource; rows in, rows out; no rule of the platform is decided here.
+//!
+//! All writes go through one connection. Writes that queue while one commits are committed together, so that each is
+//! durable when it is answered, and a busy server still commits only a few hundred times a second. Reads go through
+//! connections that the operating system itself would not let write.
+
+pub mod account;
+pub mod agents;
+mod connection;
+pub mod deployments;
+pub mod invocations;
+mod migrations;
+mod reader;
+mod text;
+mod writer;
+
+use std::path::{Path, PathBuf};
+
+pub use connection::{Read, Write};
+use reader::Readers;
+use writer::Writer;
+
+/// A query's own result.
+pub type QueryResult<T> = rusqlite::Result<T>;
+
+/// The oldest SQLite whose write-ahead log is known not to corrupt a database (its release notes for 3.51.3).
+const OLDEST_SQLITE: i32 = 3_051_003;
+
+/// Why the store could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database cannot be opened.
+    #[error("cannot open the database {path}: {reason}")]
+    Open {
+        /// The database's file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A query failed.
+    #[error("a query failed: {0}")]
+    Query(#[from] rusqlite::Error),
+    /// A query panicked; nothing of it was kept.
+    #[error("a query panicked")]
+    Panicked,
+    /// The transaction that held a finished write could not be begun or committed; nothing of it was kept.
+    #[error("a write could not be committed: {0}")]
+    Commit(String),
+    /// The store is closed.
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// The database.
+pub struct Store {
+    writer: Writer,
+    readers: Readers,
+}
+
+impl Store {
+    /// Opens the database, making or migrating it where needed. To be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, is no database, or was made by a newer version of this program.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let failed = |reason: String| StoreError::Open {
+            path: path.into(),
+            reason,
+        };
+        if rusqlite::version_number() < OLDEST_SQLITE {
+            return Err(failed(format!("SQLite {} may corrupt it", rusqlite::version())));
+        }
+        let writer = connection::open_writer(path).map_err(|error| failed(error.to_string()))?;
+        let readers = connection::open_readers(path).map_err(|error| failed(error.to_string()))?;
+        Ok(Self {
+            writer: Writer::start(writer),
+            readers: Readers::new(readers),
+        })
+    }
+
+    /// Runs queries that only read, in one consistent view.
+    ///
+    /// # Errors
+    /// When a query fails.
+    pub async fn read<T, F>(&self, queries: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Read<'_>) -> QueryResult<T> + Send + 'static,
+    {
+        self.readers.run(queries).await
+    }
+
+    /// Runs queries that write, all or none, and returns when they are durable. An error that the queries return undoes
+    /// them.
+    ///
+    /// # Errors
+    /// When a query fails, or the disk does.
+    pub async fn write<T, F>(&self, queries: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Write<'_>) -> QueryResult<T> + Send + 'static,
+    {
+        self.writer.run(queries).await
+    }
+
+    /// Checks that a write transaction can be had.
+    ///
+    /// # Errors
+    /// When it cannot.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        self.write(|write| {
+            write
+                .execute("UPDATE users SET email = email WHERE id = ''", [])
+                .map(drop)
+        })
+        .await
+    }
+}
