@@ -67,7 +67,9 @@ impl Code {
             if !path.exists() {
                 // What the database will call served has to be on disk, not only in memory.
                 let dir = fs::File::open(&shared.dir).map_err(ObjectError::file("open", &shared.dir))?;
-                nix::unistd::syncfs(&dir).map_err(io::Error::from).map_err(ObjectError::file("sync", &shared.dir))?;
+                nix::unistd::syncfs(&dir)
+                    .map_err(io::Error::from)
+                    .map_err(ObjectError::file("sync", &shared.dir))?;
                 fs::rename(staging.path(), &path).map_err(ObjectError::file("keep", &path))?;
                 dir.sync_all().map_err(ObjectError::file("sync", &shared.dir))?;
             }
@@ -89,21 +91,27 @@ impl Code {
         }
     }
 
-    /// Removes a tree, as soon as nobody runs it.
-    pub fn discard(&self, hash: &str) {
+    /// Removes every tree that is not in `used`; one that somebody still runs, as soon as nobody does.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn discard_all_but(&self, used: &[String]) -> Result<(), ObjectError> {
+        let dir = &self.shared.dir;
+        for entry in fs::read_dir(dir).map_err(ObjectError::file("list", dir))?.flatten() {
+            let name = entry.file_name();
+            if let Some(hash) = name.to_str().filter(|name| !used.iter().any(|hash| hash == name)) {
+                self.discard(hash);
+            }
+        }
+        Ok(())
+    }
+
+    fn discard(&self, hash: &str) {
         if let Some(users) = self.shared.users().get_mut(hash) {
             users.is_discarded = true;
             return;
         }
         self.shared.remove(hash);
-    }
-
-    /// Removes every tree that is not in `used`.
-    ///
-    /// # Errors
-    /// When the directory cannot be read.
-    pub fn sweep(&self, used: &[String]) -> Result<(), ObjectError> {
-        tree::sweep(&self.shared.dir, |name| used.iter().any(|hash| name == hash))
     }
 }
 

@@ -84,6 +84,12 @@ impl Objects {
         })
     }
 
+    /// A path from the data directory.
+    #[must_use]
+    pub fn relative(&self, path: &Path) -> PathBuf {
+        path.strip_prefix(&self.root).unwrap_or(path).into()
+    }
+
     /// A new private directory that is removed when it is dropped.
     ///
     /// # Errors

@@ -59,11 +59,12 @@ impl Uploads {
     /// # Errors
     /// When the file cannot be written or moved.
     pub async fn keep(&self, mut upload: Upload) -> Result<String, ObjectError> {
-        let written = async {
-            upload.file.flush().await?;
-            upload.file.sync_all().await
-        };
-        written.await.map_err(ObjectError::file("write", &upload.path))?;
+        upload.flush().await?;
+        upload
+            .file
+            .sync_all()
+            .await
+            .map_err(ObjectError::file("write", &upload.path))?;
         let hash = hex::encode(std::mem::take(&mut upload.hash).finalize());
         let path = self.path(&hash);
         tokio::fs::rename(&upload.path, &path)
@@ -95,6 +96,20 @@ impl Upload {
             .write_all(bytes)
             .await
             .map_err(ObjectError::file("write", &self.path))
+    }
+
+    /// Where the archive is until it is kept.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes what was written visible to readers of the file.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub async fn flush(&mut self) -> Result<(), ObjectError> {
+        self.file.flush().await.map_err(ObjectError::file("write", &self.path))
     }
 
     /// How many bytes have arrived.

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::env;
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::egress::link;
@@ -92,6 +93,14 @@ impl Host {
         env.extend(authorities(&mut layout));
         Ok(Self { layout, env, node })
     }
+}
+
+/// Opens the device that TUN interfaces are made through.
+///
+/// # Errors
+/// When the host has none, or forbids it to this user.
+pub fn tun() -> io::Result<File> {
+    File::options().read(true).write(true).open("/dev/net/tun")
 }
 
 /// Shows a path of the host at the same place inside, where the host has it.

@@ -9,13 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, oneshot};
 
 use super::egress::{Egress, Policy};
-use super::host::Host;
+use super::host::{self, Host};
 use super::pidfd::PidFd;
 use super::wire::{InitReply, InitRequest, Setup, Socket, SpawnReply, SpawnRequest};
-use super::{SPAWNER_ARGUMENT, Sandbox, SandboxError, Workspace};
-
-/// What a sandbox may write to memory: the workspace, `/tmp` and the home directory together.
-const SCRATCH_BYTES: u64 = 1 << 30;
+use super::{Bind, SPAWNER_ARGUMENT, Sandbox, SandboxError, Workspace};
 
 /// What the processes of a sandbox may keep in memory together.
 const MEMORY_BYTES: u64 = 2 << 30;
@@ -76,6 +73,19 @@ fn is_mapped(id: u32) -> bool {
     })
 }
 
+/// What one sandbox is to be.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    /// `sbx_…`
+    pub id: String,
+    /// What `/workspace` is.
+    pub workspace: Workspace,
+    /// Further parts of the host that are seen, read-only.
+    pub binds: Vec<Bind>,
+    /// What may be written to memory: an overlaid workspace, `/tmp` and the home directory together.
+    pub scratch_bytes: u64,
+}
+
 /// Makes sandboxes. When it is dropped, the spawner ends, and with it every sandbox.
 pub struct Launcher {
     host: Host,
@@ -133,21 +143,27 @@ impl Launcher {
         self.identity
     }
 
-    /// Makes a sandbox whose `/workspace` is `workspace`. Paths in it may be relative to the data directory. Its egress
-    /// door is open where the host has TUN devices.
+    /// Whether sandboxes can reach the network: whether the host lets this user open TUN devices.
+    #[must_use]
+    pub fn has_egress(&self) -> bool {
+        host::tun().is_ok()
+    }
+
+    /// Makes a sandbox. Its egress door is open where the host has TUN devices.
     ///
     /// # Errors
     /// When the spawner is gone, or the kernel refuses a part of the isolation.
-    pub async fn sandbox(&self, id: String, workspace: Workspace) -> Result<Sandbox, SandboxError> {
+    pub async fn sandbox(&self, spec: Spec) -> Result<Sandbox, SandboxError> {
         let (control, theirs) = Socket::pair().map_err(SandboxError::system("make a control socket"))?;
         let pidfd = self.spawn(theirs.into()).await?;
-        let mut sandbox = Sandbox::new(id, control, pidfd);
+        let mut sandbox = Sandbox::new(spec.id, control, pidfd);
         let setup = Setup {
             layout: self.host.layout.clone(),
-            workspace,
+            workspace: spec.workspace,
+            binds: spec.binds,
             egress: true,
             memory_bytes: MEMORY_BYTES,
-            scratch_bytes: SCRATCH_BYTES,
+            scratch_bytes: spec.scratch_bytes,
         };
         match sandbox.ask(&InitRequest::Setup(Box::new(setup)), &[]).await? {
             (InitReply::Ready { egress: true }, mut descriptors) => {

@@ -28,7 +28,7 @@ mod running;
 mod spawner;
 mod wire;
 
-pub use launcher::{Identity, Launcher};
+pub use launcher::{Identity, Launcher, Spec};
 pub use running::{Process, Sandbox, Streams};
 pub use spawner::{SPAWNER_ARGUMENT, run_spawner};
 pub use wire::{Bind, Command, Ending, Layout, Workspace};

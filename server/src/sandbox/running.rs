@@ -3,6 +3,8 @@
 use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use std::time::Duration;
+
 use tokio::net::unix::pipe;
 
 use super::SandboxError;
@@ -20,8 +22,8 @@ pub struct Sandbox {
 
 /// The server's ends of a command's stdio.
 pub struct Streams {
-    /// What is written here, the command reads.
-    pub stdin: pipe::Sender,
+    /// What is written here, the command reads; dropped, the command reads the end.
+    pub stdin: Option<pipe::Sender>,
     /// What the command writes to stdout.
     pub stdout: pipe::Receiver,
     /// What the command writes to stderr.
@@ -30,7 +32,7 @@ pub struct Streams {
 
 /// A command that runs in a sandbox.
 pub struct Process<'a> {
-    sandbox: &'a mut Sandbox,
+    sandbox: &'a Sandbox,
 }
 
 impl Sandbox {
@@ -55,11 +57,11 @@ impl Sandbox {
         self.egress.is_some()
     }
 
-    /// Starts a command. One at a time: the borrow lasts until it has ended.
+    /// Starts a command. One at a time: the borrow lasts until it is given up.
     ///
     /// # Errors
     /// When the program cannot be started, or the sandbox is gone.
-    pub async fn start(&mut self, command: Command) -> Result<(Process<'_>, Streams), SandboxError> {
+    pub async fn start(&self, command: Command) -> Result<(Process<'_>, Streams), SandboxError> {
         let pipe = || io::pipe().map_err(SandboxError::system("make a pipe"));
         let ((stdin, our_stdin), (our_stdout, stdout), (our_stderr, stderr)) = (pipe()?, pipe()?, pipe()?);
         let program = command.argv.first().cloned().unwrap_or_default();
@@ -77,21 +79,9 @@ impl Sandbox {
         Ok((Process { sandbox: self }, streams))
     }
 
-    /// Kills everything inside and waits until it is gone.
-    ///
-    /// # Errors
-    /// When the end cannot be waited for.
-    pub async fn end(self) -> Result<(), SandboxError> {
-        self.pidfd.kill();
-        self.pidfd
-            .ended()
-            .await
-            .map_err(SandboxError::system("wait for the sandbox's end"))
-    }
-
     /// Sends a request to the init and waits for its reply.
     pub(super) async fn ask(
-        &mut self,
+        &self,
         request: &InitRequest,
         descriptors: &[BorrowedFd<'_>],
     ) -> Result<(InitReply, Vec<OwnedFd>), SandboxError> {
@@ -102,7 +92,7 @@ impl Sandbox {
         self.reply().await
     }
 
-    async fn reply(&mut self) -> Result<(InitReply, Vec<OwnedFd>), SandboxError> {
+    async fn reply(&self) -> Result<(InitReply, Vec<OwnedFd>), SandboxError> {
         let reply = self
             .control
             .receive()
@@ -121,7 +111,7 @@ impl Drop for Sandbox {
 impl Streams {
     fn new(stdin: PipeWriter, stdout: PipeReader, stderr: PipeReader) -> io::Result<Self> {
         Ok(Self {
-            stdin: pipe::Sender::from_owned_fd(stdin.into())?,
+            stdin: Some(pipe::Sender::from_owned_fd(stdin.into())?),
             stdout: pipe::Receiver::from_owned_fd(stdout.into())?,
             stderr: pipe::Receiver::from_owned_fd(stderr.into())?,
         })
@@ -129,11 +119,24 @@ impl Streams {
 }
 
 impl Process<'_> {
-    /// Waits for the command itself to end; what it started may go on until the sandbox ends.
+    /// Waits until the command has ended or the deadline has passed, then kills everything in the sandbox and waits
+    /// until that is gone, so that no pipe has a writer any more. `None` when the deadline has passed.
     ///
     /// # Errors
     /// When the sandbox ends first.
-    pub async fn ended(&mut self) -> Result<Ending, SandboxError> {
+    pub async fn finish(self, deadline: Duration) -> Result<Option<Ending>, SandboxError> {
+        let ending = tokio::time::timeout(deadline, self.ended()).await;
+        self.sandbox.pidfd.kill();
+        self.sandbox
+            .pidfd
+            .ended()
+            .await
+            .map_err(SandboxError::system("wait for the sandbox's end"))?;
+        ending.ok().transpose()
+    }
+
+    /// Waits for the command itself to end; what it started may go on until the sandbox ends.
+    async fn ended(&self) -> Result<Ending, SandboxError> {
         match self.sandbox.reply().await? {
             (InitReply::Ended(ending), _) => Ok(ending),
             _ => Err(SandboxError::Gone),

@@ -61,6 +61,8 @@ pub(super) enum InitReply {
 pub(super) struct Setup {
     pub layout: Layout,
     pub workspace: Workspace,
+    /// Further parts of the host, for this sandbox alone.
+    pub binds: Vec<Bind>,
     /// Whether to open the egress door.
     pub egress: bool,
     pub memory_bytes: u64,

@@ -115,7 +115,7 @@ pub fn serving_code(read: &Read<'_>) -> QueryResult<Vec<String>> {
     read.all(sql, [], |row| row.get(0))
 }
 
-/// The ids of all deployments.
+/// The ids of an agent's deployments.
 ///
 /// # Errors
 /// When the query fails.
@@ -125,14 +125,12 @@ pub fn ids(read: &Read<'_>, agent_id: &str) -> QueryResult<Vec<String>> {
     })
 }
 
-/// Whether a deployment is known.
+/// The ids of all deployments of all agents.
 ///
 /// # Errors
 /// When the query fails.
-pub fn exists(read: &Read<'_>, id: &str) -> QueryResult<bool> {
-    read.one("SELECT EXISTS (SELECT 1 FROM deployments WHERE id = ?1)", [id], |row| {
-        row.get(0)
-    })
+pub fn all_ids(read: &Read<'_>) -> QueryResult<Vec<String>> {
+    read.all("SELECT id FROM deployments", [], |row| row.get(0))
 }
 
 /// Ends what an earlier run of the server left running.

@@ -30,6 +30,8 @@ pub struct NewInvocation {
 pub struct Outcome {
     /// `Completed` or `Failed`.
     pub status: InvocationStatus,
+    /// The sandbox that it ran in.
+    pub sandbox_id: String,
     /// Why it failed.
     pub error_message: Option<String>,
     /// What the agent wrote to stdout.
@@ -98,28 +100,25 @@ pub fn insert(write: &Write<'_>, new: &NewInvocation, now: Timestamp) -> QueryRe
     write.execute(sql, [&new.id, &new.prompt]).map(drop)
 }
 
-/// Notes the sandbox that an invocation runs in.
-///
-/// # Errors
-/// When the query fails.
-pub fn set_sandbox(write: &Write<'_>, id: &str, sandbox_id: &str) -> QueryResult<()> {
-    write
-        .execute("UPDATE invocations SET sandbox_id = ?2 WHERE id = ?1", [id, sandbox_id])
-        .map(drop)
-}
-
 /// Ends an invocation. One that went with its agent meanwhile stays gone.
 ///
 /// # Errors
 /// When the query fails.
 pub fn finish(write: &Write<'_>, id: &str, outcome: &Outcome) -> QueryResult<()> {
-    let sql = "UPDATE invocations SET status = ?2, error_message = ?3, response_start = ?4, duration_ms = ?5
-        WHERE id = ?1";
+    let sql = "UPDATE invocations SET status = ?2, error_message = ?3, response_start = ?4, duration_ms = ?5,
+        sandbox_id = ?6 WHERE id = ?1";
     let start = start_of(&outcome.response);
     let status = text::name(&outcome.status)?;
     write.execute(
         sql,
-        params![id, status, outcome.error_message, start, outcome.duration_ms],
+        params![
+            id,
+            status,
+            outcome.error_message,
+            start,
+            outcome.duration_ms,
+            outcome.sandbox_id
+        ],
     )?;
     let sql = "UPDATE invocation_texts SET response = ?2, log = ?3 WHERE invocation_id = ?1";
     write.execute(sql, [id, &outcome.response, &outcome.log]).map(drop)

@@ -31,7 +31,7 @@ pub(super) struct Sources {
 
 impl Sources {
     pub fn open(setup: &Setup) -> Result<Self, Failure> {
-        let binds = setup.layout.binds.iter();
+        let binds = setup.layout.binds.iter().chain(&setup.binds);
         let workspace = match &setup.workspace {
             Workspace::Overlay(path) | Workspace::Writable(path) => Some(handle(path)?),
             Workspace::Empty => None,

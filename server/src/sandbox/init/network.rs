@@ -15,6 +15,8 @@ use nix::net::if_::if_nametoindex;
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket};
 
 use super::super::egress::link;
+use super::super::host;
+
 use super::{Failure, Step};
 
 const TUN: &std::ffi::CStr = c"egress";
@@ -25,12 +27,7 @@ const LOOPBACK_INDEX: u32 = 1;
 /// Opens the TUN device, while this process may still be the one that the host's permissions let do so. `None` where
 /// the host has none or forbids it: then there is no egress.
 pub(super) fn open_tun() -> Option<OwnedFd> {
-    let tun = std::fs::File::options()
-        .read(true)
-        .write(true)
-        .open("/dev/net/tun")
-        .ok()?;
-    Some(tun.into())
+    host::tun().ok().map(OwnedFd::from)
 }
 
 /// Brings the loopback up and, where there is a TUN, makes it the way to everywhere.

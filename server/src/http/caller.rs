@@ -1,0 +1,111 @@
+//! Who asks.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use axum::extract::FromRequestParts;
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use castari_common::account::Me;
+use castari_common::agents::Agent;
+use jiff::{SignedDuration, Timestamp};
+
+use super::Api;
+use super::error::ApiError;
+use crate::platform::account::{KeyHash, hash_key};
+
+/// How often it is noted that a key was used.
+const TOUCH_EVERY: SignedDuration = SignedDuration::from_mins(1);
+
+/// The account that a request's credential belongs to. As an argument of a handler it is what makes the handler need
+/// one.
+#[derive(Clone, Debug)]
+pub(super) struct Caller(pub Me);
+
+/// What a request's credential came to.
+#[derive(Clone, Debug)]
+pub(super) enum Identity {
+    Known(Caller),
+    Missing,
+    Malformed,
+    Unknown,
+}
+
+/// When each key's use was last noted.
+#[derive(Default)]
+pub struct Callers {
+    touched: Mutex<HashMap<KeyHash, Timestamp>>,
+}
+
+impl Api {
+    /// Finds out whose credential a request shows.
+    pub(super) async fn identify(&self, headers: &HeaderMap) -> Result<Identity, ApiError> {
+        let Some(header) = headers.get(AUTHORIZATION) else {
+            return Ok(Identity::Missing);
+        };
+        let Some(token) = bearer(header.as_bytes()) else {
+            return Ok(Identity::Malformed);
+        };
+        let Some(hash) = hash_key(token) else {
+            return Ok(Identity::Unknown);
+        };
+        let Some(me) = self.platform.authenticate(hash).await? else {
+            return Ok(Identity::Unknown);
+        };
+        if self.callers.is_touch_due(hash, self.platform.world.now()) {
+            let platform = self.platform.clone();
+            tokio::spawn(async move { platform.touch_key(hash).await });
+        }
+        Ok(Identity::Known(Caller(me)))
+    }
+
+    /// The caller's agent.
+    pub(super) async fn agent(&self, caller: &Caller, slug: &str) -> Result<Agent, ApiError> {
+        let agent = self.platform.agent(&caller.0.id, slug).await?;
+        agent.ok_or_else(agent_not_found)
+    }
+}
+
+pub(super) fn agent_not_found() -> ApiError {
+    ApiError::not_found("agent_not_found", "Agent not found")
+}
+
+impl Callers {
+    fn is_touch_due(&self, hash: KeyHash, now: Timestamp) -> bool {
+        let mut touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = touched
+            .get(&hash)
+            .is_none_or(|last| now.duration_since(*last) >= TOUCH_EVERY);
+        if is_due {
+            touched.insert(hash, now);
+        }
+        is_due
+    }
+}
+
+/// The token of an `Authorization: Bearer TOKEN`.
+fn bearer(header: &[u8]) -> Option<&str> {
+    let (scheme, token) = std::str::from_utf8(header).ok()?.split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+impl FromRequestParts<Api> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, ApiError> {
+        match parts.extensions.get::<Identity>() {
+            Some(Identity::Known(caller)) => Ok(caller.clone()),
+            Some(Identity::Unknown) => Err(ApiError::unauthorized(
+                "invalid_credentials",
+                "Invalid or revoked API key",
+            )),
+            Some(Identity::Malformed) => Err(ApiError::unauthorized(
+                "invalid_credentials",
+                "Authorization must be `Bearer` and a token",
+            )),
+            Some(Identity::Missing) | None => Err(ApiError::unauthorized("not_authenticated", "Not authenticated")),
+        }
+    }
+}

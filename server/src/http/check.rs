@@ -1,0 +1,187 @@
+//! Extractors that check a request against its type's schema, the same that the documentation is made from, and report
+//! every fault at once.
+
+mod faults;
+
+use std::any::TypeId;
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use jsonschema::Validator;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
+
+use super::Api;
+use super::error::ApiError;
+
+/// A JSON body that keeps to its schema.
+pub(super) struct Body<T>(pub T);
+
+/// A query that keeps to its schema. What the schema does not know is ignored.
+pub(super) struct Query<T>(pub T);
+
+/// The values of a path, in their order.
+pub(super) struct Path<const N: usize>(pub [String; N]);
+
+impl<T: ToSchema + DeserializeOwned + 'static> FromRequest<Api> for Body<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, ApiError> {
+        if !is_json(request.headers()) {
+            let detail = "The body must be JSON, with `Content-Type: application/json`";
+            return Err(ApiError::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                detail,
+            ));
+        }
+        let bytes = Bytes::from_request(request, api)
+            .await
+            .map_err(|error| unreadable(&error))?;
+        if bytes.is_empty() {
+            return Err(ApiError::Faults(vec![faults::missing(vec![json!("body")])]));
+        }
+        let value: Value = serde_json::from_slice(&bytes)
+            .map_err(|error| ApiError::bad_request("malformed_json", format!("The body is not valid JSON: {error}")))?;
+        checked(value, "body").map(Self)
+    }
+}
+
+impl<T: ToSchema + DeserializeOwned + 'static> FromRequestParts<Api> for Query<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, ApiError> {
+        let schema = schema::<T>();
+        let mut fields = Map::new();
+        let query = parts.uri.query().unwrap_or_default();
+        for (name, text) in url::form_urlencoded::parse(query.as_bytes()) {
+            if let Some(property) = property(&schema.document, &name) {
+                fields.insert(name.into_owned(), typed(property, &text));
+            }
+        }
+        checked(Value::Object(fields), "query").map(Self)
+    }
+}
+
+impl<const N: usize> FromRequestParts<Api> for Path<N> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, ApiError> {
+        let not_found = || ApiError::not_found("not_found", "Not found");
+        let params = RawPathParams::from_request_parts(parts, api)
+            .await
+            .map_err(|_| not_found())?;
+        let values: Vec<String> = params.iter().map(|(_, value)| value.to_owned()).collect();
+        values.try_into().map(Self).map_err(|_| not_found())
+    }
+}
+
+/// Whether a body is JSON by its type; one without a type is taken for it.
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(kind) = headers.get(header::CONTENT_TYPE) else {
+        return true;
+    };
+    let kind = kind
+        .to_str()
+        .unwrap_or_default()
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
+    kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
+}
+
+fn unreadable(error: &BytesRejection) -> ApiError {
+    if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        let detail = format!("The body is larger than {} MiB", super::MAX_BODY >> 20);
+        return ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail);
+    }
+    ApiError::bad_request("malformed_body", "The body could not be read to its end")
+}
+
+fn checked<T: ToSchema + DeserializeOwned + 'static>(value: Value, place: &'static str) -> Result<T, ApiError> {
+    let faults = faults::find(&schema::<T>().validator, &value, place);
+    if !faults.is_empty() {
+        return Err(ApiError::Faults(faults));
+    }
+    // What the schema lets through and the type does not, such as a number beyond its range.
+    serde_json::from_value(value).map_err(|error| ApiError::Faults(vec![faults::other(place, &error.to_string())]))
+}
+
+struct Schema {
+    document: Value,
+    validator: Validator,
+}
+
+/// The schema of a type, made once.
+fn schema<T: ToSchema + 'static>() -> Arc<Schema> {
+    static SCHEMAS: OnceLock<RwLock<HashMap<TypeId, Arc<Schema>>>> = OnceLock::new();
+    let schemas = SCHEMAS.get_or_init(RwLock::default);
+    let id = TypeId::of::<T>();
+    if let Some(schema) = schemas.read().unwrap_or_else(PoisonError::into_inner).get(&id) {
+        return Arc::clone(schema);
+    }
+    let schema = Arc::new(make_schema::<T>());
+    schemas
+        .write()
+        .unwrap_or_else(PoisonError::into_inner)
+        .insert(id, Arc::clone(&schema));
+    schema
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "a schema that is none is a mistake in a type, which the tests find"
+)]
+fn make_schema<T: ToSchema>() -> Schema {
+    let mut parts = Vec::new();
+    T::schemas(&mut parts);
+    let parts: Map<String, Value> = parts.into_iter().map(|(name, schema)| (name, json!(schema))).collect();
+    let mut document = json!(T::schema());
+    document["components"] = json!({"schemas": parts});
+    let validator = jsonschema::draft202012::new(&document).expect("a type's schema is valid");
+    Schema { document, validator }
+}
+
+/// The schema of a field, also where a type is put together of several.
+fn property<'a>(document: &'a Value, name: &str) -> Option<&'a Value> {
+    let parts = document.get("allOf").and_then(Value::as_array);
+    std::iter::once(document)
+        .chain(parts.into_iter().flatten())
+        .find_map(|part| {
+            let part = match part.get("$ref").and_then(Value::as_str) {
+                Some(reference) => document.pointer(reference.trim_start_matches('#'))?,
+                None => part,
+            };
+            part.get("properties")?.get(name)
+        })
+}
+
+/// A query's text as what its schema wants it to be, where it can be that.
+fn typed(property: &Value, text: &str) -> Value {
+    let wants = |kind: &str| match property.get("type") {
+        Some(Value::String(only)) => only == kind,
+        Some(Value::Array(several)) => several.iter().any(|one| one == kind),
+        _ => false,
+    };
+    let text_value = || Value::String(text.into());
+    if wants("integer") {
+        return text.parse::<i64>().map_or_else(|_| text_value(), Value::from);
+    }
+    if wants("boolean") {
+        // As FastAPI reads them.
+        return match text.to_ascii_lowercase().as_str() {
+            "true" | "1" | "on" | "yes" | "t" | "y" => Value::Bool(true),
+            "false" | "0" | "off" | "no" | "f" | "n" => Value::Bool(false),
+            _ => text_value(),
+        };
+    }
+    text_value()
+}

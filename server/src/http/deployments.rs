@@ -1,0 +1,62 @@
+//! `/agents/{slug}/deployments`
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use castari_common::Page;
+use castari_common::deployments::DeploymentList;
+use futures::stream;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::Api;
+use super::caller::{Caller, agent_not_found};
+use super::check::{Path, Query};
+use super::error::ApiError;
+
+pub(super) fn routes() -> Router<Api> {
+    Router::new()
+        .route("/agents/{slug}/deployments", get(list))
+        .route("/agents/{slug}/deployments/{id}/logs", get(logs))
+}
+
+async fn list(
+    State(api): State<Api>,
+    caller: Caller,
+    Path([slug]): Path<1>,
+    Query(page): Query<Page>,
+) -> Result<Json<DeploymentList>, ApiError> {
+    let listed = api.platform.deployments(&caller.0.id, &slug, page).await?;
+    listed.map(Json).ok_or_else(agent_not_found)
+}
+
+#[derive(Deserialize, ToSchema)]
+struct LogsQuery {
+    /// Whether to go on until the deployment ends.
+    #[serde(default)]
+    #[schema(default = false)]
+    follow: bool,
+}
+
+async fn logs(
+    State(api): State<Api>,
+    caller: Caller,
+    Path([slug, id]): Path<2>,
+    Query(query): Query<LogsQuery>,
+) -> Result<Response, ApiError> {
+    let log = api
+        .platform
+        .deployment_log(&caller.0.id, &slug, &id, query.follow)
+        .await?;
+    let log = log.ok_or_else(|| ApiError::not_found("deployment_not_found", "Deployment not found"))?;
+    let pieces = stream::try_unfold((log, api.closing), async |(mut log, closing)| {
+        tokio::select! {
+            piece = log.next() => piece.map(|piece| piece.map(|piece| (piece, (log, closing)))),
+            () = closing.cancelled() => Ok(None),
+        }
+    });
+    Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], Body::from_stream(pieces)).into_response())
+}

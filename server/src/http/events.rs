@@ -1,0 +1,79 @@
+//! `/events`
+
+use std::collections::VecDeque;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::sse::{Event as Frame, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use castari_common::events::{Event, EventKind};
+use futures::stream;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+
+use super::Api;
+use super::caller::Caller;
+use crate::platform::events::Told;
+
+/// What tells a client that it missed events.
+const RESET: Event = Event {
+    kind: EventKind::Reset,
+    slug: None,
+    id: None,
+};
+
+pub(super) fn routes() -> Router<Api> {
+    Router::new().route("/events", get(follow))
+}
+
+async fn follow(State(api): State<Api>, caller: Caller, headers: HeaderMap) -> Response {
+    let resume_id = headers.get("last-event-id").and_then(|id| id.to_str().ok());
+    let following = api.platform.events.follow(resume_id);
+    let first = match following.missed {
+        Some(missed) => missed.into_iter().map(Ok).collect(),
+        None => VecDeque::from([Err(RecvError::Lagged(0))]),
+    };
+    let follower = Follower {
+        api,
+        user_id: caller.0.id,
+        first,
+        live: following.live,
+    };
+    let frames = stream::unfold(follower, async |mut follower| Some((follower.next().await?, follower)));
+    Sse::new(frames).keep_alive(KeepAlive::default()).into_response()
+}
+
+/// One client's place in the events.
+struct Follower {
+    api: Api,
+    user_id: String,
+    /// What comes before the live events.
+    first: VecDeque<Result<Told, RecvError>>,
+    live: Receiver<Told>,
+}
+
+impl Follower {
+    /// The next frame; `None` when the server closes the stream.
+    async fn next(&mut self) -> Option<Result<Frame, axum::Error>> {
+        loop {
+            let told = match self.first.pop_front() {
+                Some(told) => told,
+                None => tokio::select! {
+                    told = self.live.recv() => told,
+                    () = self.api.closing.cancelled() => return None,
+                },
+            };
+            match told {
+                Ok(told) if told.user_id == self.user_id => {
+                    let id = self.api.platform.events.resume_id(told.number);
+                    return Some(Frame::default().id(id).json_data(told.event));
+                }
+                Ok(_) => {}
+                Err(RecvError::Lagged(_)) => return Some(Frame::default().json_data(RESET)),
+                Err(RecvError::Closed) => return None,
+            }
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! `/healthz` and `/readyz`
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
+use axum::{Json, Router};
+use castari_common::health::Health;
+
+use super::Api;
+use super::error::ApiError;
+
+pub(super) fn routes() -> Router<Api> {
+    Router::new().route("/healthz", get(alive)).route("/readyz", get(ready))
+}
+
+async fn alive() -> Json<Health> {
+    Json(Health {
+        status: "ok".into(),
+        service: "castari".into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+    })
+}
+
+async fn ready(State(api): State<Api>) -> Result<Json<Health>, ApiError> {
+    match api.platform.check().await {
+        Ok(()) => Ok(alive().await),
+        Err(error) => {
+            tracing::error!(%error, "a write transaction does not work");
+            let detail = "The database takes no writes; the log says why";
+            Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", detail))
+        }
+    }
+}

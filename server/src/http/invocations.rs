@@ -1,0 +1,125 @@
+//! `/agents/{slug}/invoke`, `/agents/{slug}/stream` and `/invocations`
+
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use castari_common::invocations::{
+    Invocation, InvocationEvent, InvocationFilter, InvocationList, InvocationResponse, Invoke, MAX_PROMPT_BYTES, Piece,
+};
+use castari_common::{Fault, Page};
+use futures::stream;
+use serde::Deserialize;
+use serde_json::json;
+use utoipa::ToSchema;
+
+use super::Api;
+use super::caller::Caller;
+use super::check::{Body, Path, Query};
+use super::error::ApiError;
+
+pub(super) fn routes() -> Router<Api> {
+    Router::new()
+        .route("/agents/{slug}/invoke", post(invoke))
+        .route("/agents/{slug}/stream", post(stream))
+        .route("/agents/{slug}/invocations", get(list_of_agent))
+        .route("/invocations", get(list))
+        .route("/invocations/{id}", get(show))
+        .route("/invocations/{id}/logs", get(logs))
+}
+
+#[derive(Deserialize, ToSchema)]
+struct ListQuery {
+    #[serde(flatten)]
+    filter: InvocationFilter,
+    #[serde(flatten)]
+    page: Page,
+}
+
+async fn list(
+    State(api): State<Api>,
+    caller: Caller,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<InvocationList>, ApiError> {
+    Ok(Json(
+        api.platform.invocations(&caller.0.id, query.filter, query.page).await?,
+    ))
+}
+
+async fn list_of_agent(
+    State(api): State<Api>,
+    caller: Caller,
+    Path([slug]): Path<1>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<InvocationList>, ApiError> {
+    let agent = api.agent(&caller, &slug).await?;
+    Ok(Json(
+        api.platform.agent_invocations(&agent, query.filter, query.page).await?,
+    ))
+}
+
+async fn show(State(api): State<Api>, caller: Caller, Path([id]): Path<1>) -> Result<Json<Invocation>, ApiError> {
+    let invocation = api.platform.invocation(&caller.0.id, &id).await?;
+    invocation.map(Json).ok_or_else(invocation_not_found)
+}
+
+async fn logs(State(api): State<Api>, caller: Caller, Path([id]): Path<1>) -> Result<Response, ApiError> {
+    let log = api
+        .platform
+        .invocation_log(&caller.0.id, &id)
+        .await?
+        .ok_or_else(invocation_not_found)?;
+    Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], log).into_response())
+}
+
+fn invocation_not_found() -> ApiError {
+    ApiError::not_found("invocation_not_found", "Invocation not found")
+}
+
+async fn invoke(
+    State(api): State<Api>,
+    caller: Caller,
+    Path([slug]): Path<1>,
+    Body(invoke): Body<Invoke>,
+) -> Result<Json<InvocationResponse>, ApiError> {
+    check_prompt(&invoke)?;
+    let agent = api.agent(&caller, &slug).await?;
+    Ok(Json(api.platform.invoke(agent, invoke).await?))
+}
+
+async fn stream(
+    State(api): State<Api>,
+    caller: Caller,
+    Path([slug]): Path<1>,
+    Body(invoke): Body<Invoke>,
+) -> Result<Response, ApiError> {
+    check_prompt(&invoke)?;
+    let agent = api.agent(&caller, &slug).await?;
+    let events = api.platform.stream(agent, invoke).await?;
+    let events = stream::unfold(events, async |mut events| Some((to_sse(events.recv().await?), events)));
+    Ok(Sse::new(events).keep_alive(KeepAlive::default()).into_response())
+}
+
+/// The contract counts a prompt in bytes, a schema in characters.
+fn check_prompt(invoke: &Invoke) -> Result<(), ApiError> {
+    if invoke.prompt.len() <= MAX_PROMPT_BYTES {
+        return Ok(());
+    }
+    Err(ApiError::Faults(vec![Fault {
+        loc: vec![json!("body"), json!("prompt")],
+        msg: format!("ensure this value has at most {MAX_PROMPT_BYTES} bytes"),
+        r#type: "value_error.any_str.max_length".into(),
+    }]))
+}
+
+fn to_sse(event: InvocationEvent) -> Result<Event, axum::Error> {
+    match event {
+        InvocationEvent::Start(started) => Event::default().event("start").json_data(started),
+        InvocationEvent::Output(text) => Event::default().event("output").json_data(Piece { text }),
+        InvocationEvent::Log(text) => Event::default().event("log").json_data(Piece { text }),
+        InvocationEvent::Done(response) => Event::default().event("done").json_data(response),
+        InvocationEvent::Error(failure) => Event::default().event("error").json_data(failure),
+    }
+}

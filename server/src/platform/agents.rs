@@ -1,0 +1,230 @@
+//! Agents: made, changed, stopped, deleted.
+
+use castari_common::agents::{Agent, AgentFilter, AgentList, AgentStatus, CreateAgent, UpdateAgent};
+use castari_common::events::EventKind;
+use castari_common::{Meta, Page};
+
+use super::{Platform, PlatformError};
+use crate::store::{QueryResult, Read, agents, deployments};
+
+const DEFAULT_BRANCH: &str = "main";
+const DEFAULT_MODEL: &str = "claude-sonnet-4-5";
+const DEFAULT_MAX_TURNS: u32 = 50;
+const DEFAULT_TIMEOUT_SECONDS: u32 = 120;
+
+/// The longest slug, in characters.
+const MAX_SLUG: usize = 100;
+
+impl Platform {
+    /// A page of a user's agents.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn agents(&self, user_id: &str, filter: AgentFilter, page: Page) -> Result<AgentList, PlatformError> {
+        let user_id = user_id.to_owned();
+        let (agents, total) = self
+            .store
+            .read(move |read| agents::list(read, &user_id, &filter, page))
+            .await?;
+        let meta = Meta::new(total, page);
+        Ok(AgentList { agents, meta })
+    }
+
+    /// A user's agent.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn agent(&self, user_id: &str, slug: &str) -> Result<Option<Agent>, PlatformError> {
+        let (user_id, slug) = (user_id.to_owned(), slug.to_owned());
+        Ok(self
+            .store
+            .read(move |read| agents::by_slug(read, &user_id, &slug))
+            .await?)
+    }
+
+    /// Makes an agent.
+    ///
+    /// # Errors
+    /// `slug_taken`, or when the store fails.
+    pub async fn create_agent(&self, user_id: &str, create: CreateAgent) -> Result<Agent, PlatformError> {
+        let now = self.world.now();
+        let mut agent = Agent {
+            id: self.world.id("agt"),
+            user_id: user_id.into(),
+            slug: create.slug.clone().unwrap_or_default(),
+            name: create.name,
+            description: create.description,
+            source_type: create.source_type.unwrap_or_default(),
+            git_repo_url: create.git_repo_url,
+            git_branch: create.git_branch.unwrap_or_else(|| DEFAULT_BRANCH.into()),
+            source_hash: None,
+            default_model: create.default_model.unwrap_or_else(|| DEFAULT_MODEL.into()),
+            max_turns: create.max_turns.unwrap_or(DEFAULT_MAX_TURNS),
+            timeout_seconds: create.timeout_seconds.unwrap_or(DEFAULT_TIMEOUT_SECONDS),
+            status: AgentStatus::Draft,
+            status_message: None,
+            sandbox_id: None,
+            created_at: now,
+            updated_at: now,
+        };
+        let inserted = self.store.write(move |write| {
+            if agent.slug.is_empty() {
+                agent.slug = free_slug(write, &agent.user_id, &slug_of(&agent.name))?;
+            } else if agents::by_slug(write, &agent.user_id, &agent.slug)?.is_some() {
+                return Ok(Err(agent.slug));
+            }
+            agents::insert(write, &agent)?;
+            Ok(Ok(agent))
+        });
+        let agent = inserted.await?.map_err(|slug| {
+            PlatformError::rejected(
+                "slug_taken",
+                format!("You already have an agent with the slug `{slug}`"),
+            )
+        })?;
+        self.tell_of(&agent);
+        Ok(agent)
+    }
+
+    /// Changes an agent.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn update_agent(
+        &self,
+        user_id: &str,
+        slug: &str,
+        change: UpdateAgent,
+    ) -> Result<Option<Agent>, PlatformError> {
+        let (user_id, slug, now) = (user_id.to_owned(), slug.to_owned(), self.world.now());
+        let updated = self.store.write(move |write| {
+            let Some(agent) = agents::by_slug(write, &user_id, &slug)? else {
+                return Ok(None);
+            };
+            agents::update(write, &agent.id, &change, now)?;
+            agents::by_id(write, &agent.id)
+        });
+        let updated = updated.await?;
+        if let Some(agent) = &updated {
+            self.tell_of(agent);
+        }
+        Ok(updated)
+    }
+
+    /// Stops an agent: what runs for it ends, and it takes no invocations until it is deployed again.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn stop_agent(&self, user_id: &str, slug: &str) -> Result<Option<Agent>, PlatformError> {
+        let (user_id, slug, now) = (user_id.to_owned(), slug.to_owned(), self.world.now());
+        let stopped = self.store.write(move |write| {
+            let Some(agent) = agents::by_slug(write, &user_id, &slug)? else {
+                return Ok(None);
+            };
+            agents::set_serving(write, &agent.id, None)?;
+            agents::set_status(write, &agent.id, AgentStatus::Stopped, None, now)?;
+            agents::by_id(write, &agent.id)
+        });
+        let stopped = stopped.await?;
+        if let Some(agent) = &stopped {
+            self.running.end(&agent.id);
+            self.tell_of(agent);
+            self.collect().await?;
+        }
+        Ok(stopped)
+    }
+
+    /// Deletes an agent and everything that belongs to it; answers whether there was one.
+    ///
+    /// # Errors
+    /// When the store or the disk fails.
+    pub async fn delete_agent(&self, user_id: &str, slug: &str) -> Result<bool, PlatformError> {
+        let (user_id, slug) = (user_id.to_owned(), slug.to_owned());
+        let deleted = self.store.write(move |write| {
+            let Some(agent) = agents::by_slug(write, &user_id, &slug)? else {
+                return Ok(None);
+            };
+            let logs = deployments::ids(write, &agent.id)?;
+            agents::delete(write, &agent.id)?;
+            Ok(Some((agent, logs)))
+        });
+        let Some((agent, logs)) = deleted.await? else {
+            return Ok(false);
+        };
+        self.running.end(&agent.id);
+        for id in logs {
+            self.objects.logs.remove(&id);
+        }
+        self.collect().await?;
+        self.tell_of(&agent);
+        Ok(true)
+    }
+
+    /// Removes archives and trees that no agent needs any more.
+    pub(super) async fn collect(&self) -> Result<(), PlatformError> {
+        let _keeping = self.keeping.lock().await;
+        let used = self
+            .store
+            .read(|read| Ok((deployments::serving_code(read)?, agents::uploads(read)?)));
+        let (code, uploads) = used.await?;
+        self.objects.code.discard_all_but(&code)?;
+        self.objects.uploads.sweep(&uploads)?;
+        Ok(())
+    }
+
+    /// Tells of a change of an agent.
+    pub(super) fn tell_of(&self, agent: &Agent) {
+        self.events
+            .tell(&agent.user_id, EventKind::Agent, &agent.slug, &agent.id);
+    }
+}
+
+/// The slug that a name gives: lower case, runs of anything else become one `-`.
+fn slug_of(name: &str) -> String {
+    let mut slug = String::new();
+    for character in name.chars().flat_map(char::to_lowercase) {
+        if character.is_ascii_alphanumeric() {
+            slug.push(character);
+        } else if !slug.is_empty() && !slug.ends_with('-') {
+            slug.push('-');
+        }
+        if slug.len() == MAX_SLUG {
+            break;
+        }
+    }
+    let slug = slug.trim_end_matches('-');
+    if slug.is_empty() { "agent".into() } else { slug.into() }
+}
+
+/// The slug itself or, where the user has it, the first free one of `slug-2`, `slug-3`, …
+fn free_slug(read: &Read<'_>, user_id: &str, slug: &str) -> QueryResult<String> {
+    let mut candidate = slug.to_owned();
+    let mut number = 1_u64;
+    while agents::by_slug(read, user_id, &candidate)?.is_some() {
+        number += 1;
+        let suffix = format!("-{number}");
+        let stem = &slug[..slug.len().min(MAX_SLUG - suffix.len())];
+        candidate = format!("{}{suffix}", stem.trim_end_matches('-'));
+    }
+    Ok(candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::slug_of;
+
+    #[test]
+    fn slugs_are_made_from_names() {
+        for (name, slug) in [
+            ("My Agent", "my-agent"),
+            ("  --Hello,  World!-- ", "hello-world"),
+            ("Übung №7", "bung-7"),
+            ("日本語", "agent"),
+            ("A", "a"),
+        ] {
+            assert_eq!(slug_of(name), slug, "{name}");
+        }
+        let long = slug_of(&"ab ".repeat(100));
+        assert!(long.len() <= 100 && !long.ends_with('-'), "{long}");
+    }
+}

@@ -1,0 +1,206 @@
+//! Unpacking archives that nobody vouches for.
+//!
+//! Only regular files, directories and links that stay inside are taken. Links are made last, so that no entry can be
+//! written through one.
+
+use std::cell::Cell;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{OpenOptionsExt, symlink};
+use std::path::{Component, Path, PathBuf};
+use std::rc::Rc;
+
+use flate2::read::MultiGzDecoder;
+use tar::{Archive, Entry, EntryType};
+
+use super::BuildError;
+use crate::objects::ObjectError;
+
+/// The most entries that an archive may hold.
+const MAX_ENTRIES: usize = 100_000;
+
+/// The most bytes that an archive may unpack to.
+const MAX_BYTES: u64 = 1 << 30;
+
+/// How deep directories may nest.
+const MAX_DEPTH: usize = 64;
+
+/// Unpacks a `.tar.gz` into an empty directory. An archive that holds nothing but one directory is unpacked as if it
+/// held that directory's content.
+pub(super) fn unpack(archive: &Path, into: &Path) -> Result<(), BuildError> {
+    let file = File::open(archive).map_err(ObjectError::file("open", archive))?;
+    let taken = Rc::new(Cell::new(0));
+    let stream = Counted {
+        inner: MultiGzDecoder::new(file),
+        taken: Rc::clone(&taken),
+    };
+    let mut archive = Archive::new(stream);
+    let mut links = Vec::new();
+    for (count, entry) in archive.entries().map_err(damaged)?.enumerate() {
+        if count == MAX_ENTRIES {
+            return Err(refused(format!("it holds more than {MAX_ENTRIES} entries")));
+        }
+        take(entry.map_err(damaged)?, into, &mut links)?;
+    }
+    for (path, target) in links {
+        let place = into.join(&path);
+        make_parent(&place, &path)?;
+        symlink(&target, &place).map_err(|error| unwritable(&path, &error))?;
+    }
+    unwrap_directory(into)
+}
+
+/// Takes one entry; a link is put aside.
+fn take<R: Read>(mut entry: Entry<'_, R>, into: &Path, links: &mut Vec<(PathBuf, PathBuf)>) -> Result<(), BuildError> {
+    let kind = entry.header().entry_type();
+    if matches!(kind, EntryType::XGlobalHeader) {
+        return Ok(());
+    }
+    let path = inside(&entry.path().map_err(damaged)?)?;
+    let shown = path.display().to_string();
+    let place = into.join(&path);
+    match kind {
+        EntryType::Directory => fs::create_dir_all(&place).map_err(|error| unwritable(&path, &error)),
+        EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse if path.as_os_str().is_empty() => {
+            Err(refused("a file has no name".into()))
+        }
+        EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
+            make_parent(&place, &path)?;
+            let mode = if entry.header().mode().unwrap_or(0) & 0o111 == 0 {
+                0o644
+            } else {
+                0o755
+            };
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(mode)
+                .custom_flags(nix::libc::O_NOFOLLOW)
+                .open(&place)
+                .map_err(|error| unwritable(&path, &error))?;
+            io::copy(&mut entry, &mut file).map(drop).map_err(damaged)
+        }
+        EntryType::Symlink => {
+            let target = entry
+                .link_name()
+                .map_err(damaged)?
+                .ok_or_else(|| refused(format!("`{shown}` links nowhere")))?;
+            if leads_out(&path, &target) {
+                return Err(refused(format!("the link `{shown}` points outside the agent's folder")));
+            }
+            links.push((path, target.into_owned()));
+            Ok(())
+        }
+        EntryType::Link => Err(refused(format!(
+            "`{shown}` is a hard link; only files, folders and symbolic links may be in it"
+        ))),
+        _ => Err(refused(format!("`{shown}` is a device or another special file"))),
+    }
+}
+
+/// An entry's path, unless it leads out.
+fn inside(path: &Path) -> Result<PathBuf, BuildError> {
+    let shown = path.display();
+    let mut clean = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::Normal(step) => clean.push(step),
+            Component::CurDir => {}
+            Component::RootDir | Component::Prefix(_) => return Err(refused(format!("`{shown}` is an absolute path"))),
+            Component::ParentDir => return Err(refused(format!("`{shown}` points outside the agent's folder"))),
+        }
+    }
+    if clean.components().count() > MAX_DEPTH {
+        return Err(refused(format!("its folders nest deeper than {MAX_DEPTH}")));
+    }
+    Ok(clean)
+}
+
+/// Whether a link at `path` to `target` leaves the folder at any step of the way.
+fn leads_out(path: &Path, target: &Path) -> bool {
+    let mut depth = path.components().count().saturating_sub(1);
+    target.components().any(|component| match component {
+        Component::Normal(_) => {
+            depth += 1;
+            false
+        }
+        Component::CurDir => false,
+        Component::ParentDir => match depth.checked_sub(1) {
+            Some(less) => {
+                depth = less;
+                false
+            }
+            None => true,
+        },
+        Component::RootDir | Component::Prefix(_) => true,
+    })
+}
+
+fn make_parent(place: &Path, path: &Path) -> Result<(), BuildError> {
+    place
+        .parent()
+        .map_or(Ok(()), fs::create_dir_all)
+        .map_err(|error| unwritable(path, &error))
+}
+
+/// Moves the content of a single directory up.
+fn unwrap_directory(into: &Path) -> Result<(), BuildError> {
+    let list = |dir: &Path| fs::read_dir(dir)?.collect::<io::Result<Vec<_>>>();
+    let entries = list(into).map_err(ObjectError::file("list", into))?;
+    let [only] = entries.as_slice() else {
+        return Ok(());
+    };
+    if !only.file_type().is_ok_and(|kind| kind.is_dir()) {
+        return Ok(());
+    }
+    // Under a name that its content cannot have, as names of entries never are this long.
+    let aside = into.join("-".repeat(255));
+    fs::rename(only.path(), &aside).map_err(ObjectError::file("move", &aside))?;
+    for entry in list(&aside).map_err(ObjectError::file("list", &aside))? {
+        fs::rename(entry.path(), into.join(entry.file_name())).map_err(ObjectError::file("move", entry.path()))?;
+    }
+    Ok(fs::remove_dir(&aside).map_err(ObjectError::file("remove", &aside))?)
+}
+
+/// A stream that ends in an error past [`MAX_BYTES`].
+struct Counted<R> {
+    inner: R,
+    taken: Rc<Cell<u64>>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.taken.set(self.taken.get() + count as u64);
+        if self.taken.get() > MAX_BYTES {
+            return Err(io::Error::other(format!(
+                "it unpacks to more than {} MiB",
+                MAX_BYTES >> 20
+            )));
+        }
+        Ok(count)
+    }
+}
+
+fn refused(reason: String) -> BuildError {
+    BuildError::Failed(format!("The archive was refused: {reason}"))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn damaged(error: io::Error) -> BuildError {
+    BuildError::Failed(format!(
+        "The archive cannot be unpacked: {error}; a .tar.gz is expected"
+    ))
+}
+
+/// An entry that could not be written: its own fault for a name or place that cannot be, the server's for the rest.
+fn unwritable(path: &Path, error: &io::Error) -> BuildError {
+    use io::ErrorKind::{AlreadyExists, InvalidFilename, InvalidInput, IsADirectory, NotADirectory};
+    match error.kind() {
+        AlreadyExists | InvalidFilename | InvalidInput | IsADirectory | NotADirectory => {
+            refused(format!("`{}` cannot be made: {error}", path.display()))
+        }
+        kind => ObjectError::file("unpack", path)(kind.into()).into(),
+    }
+}

@@ -1,0 +1,317 @@
+//! Deployments: an agent's source becomes code that serves.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use castari_common::agents::{Agent, AgentStatus, SourceType, UploadedCode};
+use castari_common::deployments::{Deployment, DeploymentList};
+use castari_common::events::EventKind;
+use castari_common::{Meta, Page};
+use futures::{Stream, TryStreamExt};
+use tokio_util::sync::CancellationToken;
+
+use super::build::{self, BuildError, Source};
+use super::{INTERRUPTED, Platform, PlatformError};
+use crate::objects::{DeployLog, LogReader, blocking};
+use crate::store::deployments::Build;
+use crate::store::{agents, deployments};
+
+/// A deployment that was accepted.
+struct Accepted {
+    agent: Agent,
+    id: String,
+    source: Source,
+    token: CancellationToken,
+}
+
+impl Platform {
+    /// A page of an agent's deployments.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn deployments(
+        &self,
+        user_id: &str,
+        slug: &str,
+        page: Page,
+    ) -> Result<Option<DeploymentList>, PlatformError> {
+        let (user_id, slug) = (user_id.to_owned(), slug.to_owned());
+        let listed = self.store.read(move |read| {
+            let agent = agents::by_slug(read, &user_id, &slug)?;
+            agent.map(|agent| deployments::list(read, &agent.id, page)).transpose()
+        });
+        Ok(listed.await?.map(|(deployments, total)| DeploymentList {
+            deployments,
+            meta: Meta::new(total, page),
+        }))
+    }
+
+    /// A deployment's log, from its start; with `follow`, until the deployment ends.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn deployment_log(
+        &self,
+        user_id: &str,
+        slug: &str,
+        id: &str,
+        follow: bool,
+    ) -> Result<Option<LogReader>, PlatformError> {
+        let (user_id, slug, wanted) = (user_id.to_owned(), slug.to_owned(), id.to_owned());
+        let found: Option<Deployment> = self
+            .store
+            .read(move |read| match agents::by_slug(read, &user_id, &slug)? {
+                Some(agent) => deployments::by_id(read, &agent.id, &wanted),
+                None => Ok(None),
+            })
+            .await?;
+        Ok(found.map(|_| self.objects.logs.read(id, follow)))
+    }
+
+    /// Receives an archive as an agent's code from now on, and with `deploy` deploys it. What is no archive of an agent
+    /// is refused and changes nothing.
+    ///
+    /// # Errors
+    /// `archive_invalid`, `deploy_in_progress`, `deploy_failed`, or when the store, the disk or the sandbox fails.
+    pub async fn upload_code(
+        self: &Arc<Self>,
+        agent: Agent,
+        mut archive: impl Stream<Item = Result<Bytes, PlatformError>> + Unpin,
+        deploy: bool,
+    ) -> Result<UploadedCode, PlatformError> {
+        if deploy && agent.status == AgentStatus::Deploying {
+            return Err(in_progress());
+        }
+        let name = self.world.id("upload");
+        let limit = self.settings.max_upload_bytes;
+        let mut upload = self.objects.uploads.receive(&name).await?;
+        while let Some(bytes) = archive.try_next().await? {
+            upload.write(&bytes).await?;
+            if upload.length() > limit {
+                return Err(PlatformError::TooLarge(format!(
+                    "The archive is larger than {} MiB",
+                    limit >> 20
+                )));
+            }
+        }
+        let staging = self.objects.staging(&name)?;
+        let path = upload.path().to_owned();
+        upload.flush().await?;
+        let checked = blocking(move || {
+            let checked = build::check_archive(&path, staging.path());
+            drop(staging);
+            Ok(checked)
+        });
+        checked.await?.map_err(|error| self.refuse(error, "archive_invalid"))?;
+        let source_hash = {
+            let _keeping = self.keeping.lock().await;
+            let hash = self.objects.uploads.keep(upload).await?;
+            let (id, upload, now) = (agent.id.clone(), hash.clone(), self.world.now());
+            self.store
+                .write(move |write| agents::set_upload(write, &id, &upload, now))
+                .await?;
+            hash
+        };
+        self.collect().await?;
+        let agent = if deploy {
+            self.deploy(agent, true).await?
+        } else {
+            self.reread(agent).await?
+        };
+        if agent.status == AgentStatus::Error || agent.status_message.is_some() && deploy {
+            let reason = agent.status_message.unwrap_or_else(|| "The deploy failed".into());
+            return Err(PlatformError::rejected("deploy_failed", reason));
+        }
+        let message = if deploy {
+            "Code uploaded and deployed"
+        } else {
+            "Code uploaded"
+        };
+        Ok(UploadedCode {
+            agent_id: agent.id,
+            source_hash,
+            status: agent.status,
+            sandbox_id: agent.sandbox_id,
+            message: message.into(),
+        })
+    }
+
+    /// Deploys an agent from its latest code; with `wait`, answers when that has ended, well or not.
+    ///
+    /// # Errors
+    /// `deploy_in_progress`, or when the store or the disk fails.
+    pub async fn deploy(self: &Arc<Self>, agent: Agent, wait: bool) -> Result<Agent, PlatformError> {
+        let accepted = self.accept(agent).await?;
+        let agent = accepted.agent.clone();
+        let platform = Arc::clone(self);
+        let task = self.spawn(async move { platform.run(accepted).await })?;
+        if !wait {
+            return Ok(agent);
+        }
+        // A failure to record how it ended is in the log already.
+        let _ = task.await;
+        self.reread(agent).await
+    }
+
+    async fn reread(&self, agent: Agent) -> Result<Agent, PlatformError> {
+        let id = agent.id.clone();
+        Ok(self
+            .store
+            .read(move |read| agents::by_id(read, &id))
+            .await?
+            .unwrap_or(agent))
+    }
+
+    /// Records that a deployment starts, unless one runs.
+    async fn accept(&self, agent: Agent) -> Result<Accepted, PlatformError> {
+        let token = self.running.token(&agent.id);
+        let (id, now) = (self.world.id("dep"), self.world.now());
+        let (agent_id, deployment_id) = (agent.id.clone(), id.clone());
+        let accepted = self.store.write(move |write| {
+            let Some(agent) = agents::by_id(write, &agent_id)? else {
+                return Ok(None);
+            };
+            if agent.status == AgentStatus::Deploying {
+                return Ok(None);
+            }
+            deployments::insert(write, &agent.id, &deployment_id, now)?;
+            agents::set_status(write, &agent.id, AgentStatus::Deploying, None, now)?;
+            let upload = agents::upload(write, &agent.id)?;
+            Ok(agents::by_id(write, &agent.id)?.map(|agent| (agent, upload)))
+        });
+        let (agent, upload) = accepted.await?.ok_or_else(in_progress)?;
+        let source = match (agent.source_type, upload, &agent.git_repo_url) {
+            (SourceType::Local, Some(hash), _) => Source::Archive(self.objects.uploads.path(&hash)),
+            (_, _, Some(url)) => Source::Repository {
+                url: url.clone(),
+                branch: agent.git_branch.clone(),
+            },
+            _ => Source::Starter,
+        };
+        self.tell_of(&agent);
+        self.events
+            .tell(&agent.user_id, EventKind::Deployment, &agent.slug, &id);
+        Ok(Accepted {
+            agent,
+            id,
+            source,
+            token,
+        })
+    }
+
+    /// Builds, and records how it ended.
+    async fn run(self: Arc<Self>, accepted: Accepted) {
+        let Accepted { agent, id, .. } = &accepted;
+        let outcome = match self.objects.logs.begin(id) {
+            Ok(mut log) => self.build_and_serve(&accepted, &mut log).await,
+            Err(error) => Err(error.into()),
+        };
+        let outcome = match outcome {
+            Ok(()) => Ok(()),
+            Err(error) => self.record_failure(&agent.id, id, error).await,
+        };
+        if let Err(error) = outcome {
+            tracing::error!(deployment = id, %error, "cannot record how a deployment ended");
+        }
+        self.tell_of(agent);
+        self.events.tell(&agent.user_id, EventKind::Deployment, &agent.slug, id);
+        if let Err(error) = self.collect().await {
+            tracing::error!(%error, "cannot remove code that is no longer needed");
+        }
+    }
+
+    async fn build_and_serve(&self, accepted: &Accepted, log: &mut DeployLog) -> Result<(), BuildError> {
+        let built = async {
+            let _permit = self.builds.acquire().await;
+            let workshop = build::Workshop {
+                objects: &self.objects,
+                launcher: &self.launcher,
+                world: &self.world,
+                timeout: self.settings.build_timeout,
+            };
+            workshop.build(&accepted.source, &accepted.id, log).await
+        };
+        let outcome = tokio::select! {
+            built = built => match built {
+                Ok(built) => self.serve(accepted, built).await,
+                Err(error) => Err(error),
+            },
+            () = accepted.token.cancelled() => Err(BuildError::Failed("The agent was stopped".into())),
+            () = self.ending.cancelled() => Err(BuildError::Failed(INTERRUPTED.into())),
+        };
+        match &outcome {
+            Ok(()) => log.say("Deployed"),
+            Err(BuildError::Failed(reason)) => log.say(&format!("Failed: {reason}")),
+            Err(_) => log.say("Failed"),
+        }
+        outcome
+    }
+
+    /// Keeps what was built and makes it the code that serves.
+    async fn serve(&self, accepted: &Accepted, built: build::Built) -> Result<(), BuildError> {
+        let _keeping = self.keeping.lock().await;
+        let build = Build {
+            code_hash: self.objects.code.keep(built.tree).await?,
+            source_hash: built.source_hash,
+            node_args: built.node_args,
+        };
+        let (agent_id, id, now) = (accepted.agent.id.clone(), accepted.id.clone(), self.world.now());
+        let served = self.store.write(move |write| {
+            deployments::succeed(write, &id, &build, now)?;
+            // One that was stopped meanwhile stays stopped.
+            let is_wanted = agents::by_id(write, &agent_id)?.is_some_and(|it| it.status == AgentStatus::Deploying);
+            if is_wanted {
+                agents::set_serving(write, &agent_id, Some(&id))?;
+                agents::set_status(write, &agent_id, AgentStatus::Active, None, now)?;
+            }
+            Ok(())
+        });
+        Ok(served.await?)
+    }
+
+    /// Records why a deployment failed. What served before goes on serving.
+    async fn record_failure(&self, agent_id: &str, id: &str, error: BuildError) -> Result<(), PlatformError> {
+        let reason = match error {
+            BuildError::Failed(reason) => reason,
+            BuildError::Internal(error) => self.refuse_internal(&error),
+        };
+        let (agent_id, id, now) = (agent_id.to_owned(), id.to_owned(), self.world.now());
+        let recorded = self.store.write(move |write| {
+            deployments::fail(write, &id, &reason, now)?;
+            let is_wanted = agents::by_id(write, &agent_id)?.is_some_and(|it| it.status == AgentStatus::Deploying);
+            if is_wanted {
+                let serves = agents::is_serving(write, &agent_id)?;
+                let status = if serves {
+                    AgentStatus::Active
+                } else {
+                    AgentStatus::Error
+                };
+                agents::set_status(write, &agent_id, status, Some(&reason), now)?;
+            }
+            Ok(())
+        });
+        Ok(recorded.await?)
+    }
+
+    /// A failure of a build as the answer to whoever asked for it.
+    fn refuse(&self, error: BuildError, code: &'static str) -> PlatformError {
+        match error {
+            BuildError::Failed(reason) => PlatformError::rejected(code, reason),
+            BuildError::Internal(error) => error,
+        }
+    }
+
+    /// Says of a failure of the platform's own what its owner may know, and logs the rest.
+    fn refuse_internal(&self, error: &PlatformError) -> String {
+        let id = self.world.id("err");
+        tracing::error!(id, %error, "a deployment failed for a reason of the server's own");
+        match error {
+            PlatformError::Sandbox(error) => format!("The sandbox could not be made: {error}"),
+            _ => format!("The server could not finish this; its log says why under {id}"),
+        }
+    }
+}
+
+fn in_progress() -> PlatformError {
+    PlatformError::rejected("deploy_in_progress", "A deploy of this agent is running already")
+}

@@ -1,0 +1,190 @@
+//! The platform: it decides. It knows no HTTP and no SQL; it is asked by `http` and has `store`, `objects` and `sandbox`
+//! do the work.
+
+pub mod account;
+pub mod agents;
+pub mod build;
+pub mod deployments;
+pub mod events;
+pub mod invocations;
+mod output;
+mod running;
+mod world;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use castari_common::invocations::InvocationFailure;
+use tokio::sync::{Mutex, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::objects::{ObjectError, Objects};
+use crate::sandbox::{Launcher, SandboxError};
+use crate::settings::Settings;
+use crate::store::{self, Store, StoreError};
+use events::Events;
+use running::Running;
+pub use world::World;
+
+/// What is said of work that the end of the server cut off.
+const INTERRUPTED: &str = "The server stopped while this was running";
+
+/// How many builds run at once; further ones wait.
+const BUILDS: usize = 2;
+
+/// Why the platform did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum PlatformError {
+    /// The request cannot be met as things are.
+    #[error("{detail}")]
+    Rejected {
+        /// Why, for a program.
+        code: &'static str,
+        /// Why, for a person.
+        detail: String,
+    },
+    /// What was sent is larger than allowed.
+    #[error("{0}")]
+    TooLarge(String),
+    /// The invocation was run and failed.
+    #[error("{}", .0.detail)]
+    InvocationFailed(Box<InvocationFailure>),
+    /// The server is about to end.
+    #[error("the server is shutting down")]
+    ShuttingDown,
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The disk failed.
+    #[error(transparent)]
+    Objects(#[from] ObjectError),
+    /// The sandbox failed.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+}
+
+impl PlatformError {
+    /// A request that cannot be met as things are.
+    pub(crate) fn rejected(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::Rejected {
+            code,
+            detail: detail.into(),
+        }
+    }
+}
+
+/// The platform.
+pub struct Platform {
+    /// The time and randomness.
+    pub world: World,
+    /// The changes, as they happen.
+    pub events: Events,
+    settings: Settings,
+    store: Store,
+    objects: Objects,
+    launcher: Launcher,
+    running: Running,
+    /// Held while it is decided which files are still needed, and while that changes.
+    keeping: Mutex<()>,
+    builds: Semaphore,
+    invocations: Semaphore,
+    tasks: TaskTracker,
+    ending: CancellationToken,
+}
+
+impl Platform {
+    /// Puts the platform together, and settles what an earlier run left behind.
+    ///
+    /// # Errors
+    /// When the store or the disk fails.
+    pub async fn start(
+        world: World,
+        settings: Settings,
+        store: Store,
+        objects: Objects,
+        launcher: Launcher,
+    ) -> Result<Arc<Self>, PlatformError> {
+        let platform = Arc::new(Self {
+            events: Events::new(world.characters(8)),
+            invocations: Semaphore::new(settings.max_running_invocations),
+            builds: Semaphore::new(BUILDS),
+            world,
+            settings,
+            store,
+            objects,
+            launcher,
+            running: Running::default(),
+            keeping: Mutex::default(),
+            tasks: TaskTracker::new(),
+            ending: CancellationToken::new(),
+        });
+        platform.settle_interrupted().await?;
+        platform.sweep().await?;
+        Ok(platform)
+    }
+
+    /// The settings that the platform runs under.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Checks that a write transaction works.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn check(&self) -> Result<(), PlatformError> {
+        Ok(self.store.check().await?)
+    }
+
+    /// Takes no more work and waits until what runs has ended. To be dropped where waiting is no longer wanted; then
+    /// [`cancel`](Self::cancel).
+    pub async fn drain(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// Ends all that runs.
+    pub fn cancel(&self) {
+        self.ending.cancel();
+    }
+
+    /// Starts work that outlives the request that asked for it, and that the end of the server waits for.
+    fn spawn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<tokio::task::JoinHandle<T>, PlatformError> {
+        if self.tasks.is_closed() {
+            return Err(PlatformError::ShuttingDown);
+        }
+        Ok(self.tasks.spawn(work))
+    }
+
+    /// What ran when an earlier run ended is recorded as failed.
+    async fn settle_interrupted(&self) -> Result<(), PlatformError> {
+        let now = self.world.now();
+        let settle = move |write: &store::Write<'_>| {
+            store::invocations::fail_interrupted(write, INTERRUPTED)?;
+            store::deployments::fail_interrupted(write, INTERRUPTED, now)?;
+            store::agents::settle_interrupted(write, INTERRUPTED, now)
+        };
+        Ok(self.store.write(settle).await?)
+    }
+
+    /// Removes files that nothing refers to, as a crash between two steps leaves them.
+    async fn sweep(&self) -> Result<(), PlatformError> {
+        self.collect().await?;
+        let deployments = self.store.read(store::deployments::all_ids).await?;
+        self.objects
+            .logs
+            .sweep(|id| deployments.iter().any(|known| known == id))?;
+        Ok(())
+    }
+}
+
+/// Where the owner's API key is found in a data directory.
+#[must_use]
+pub fn owner_key_path(data_dir: &Path) -> std::path::PathBuf {
+    data_dir.join("owner.key")
+}
