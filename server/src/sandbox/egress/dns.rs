@@ -28,6 +28,8 @@ const LOOKUP_TIMEOUT: Duration = Duration::from_secs(15);
 const SMALLEST_DATAGRAM: usize = 512;
 const MAX_NAME: usize = 253;
 const MAX_ANSWERS: usize = 64;
+/// A query has at most its extensions and a signature.
+const MAX_ADDITIONAL: u16 = 2;
 
 /// The host's resolver, as one sandbox may use it.
 pub(super) struct Resolver {
@@ -196,9 +198,12 @@ pub(super) async fn answer_stream(resolver: &Resolver, mut stream: impl AsyncRea
 /// The answer, and how large a datagram the asker takes.
 async fn answer(resolver: &Resolver, query: &[u8]) -> Option<(Vec<u8>, usize)> {
     // The parser makes room for as many records as the header announces, so that is checked first.
-    let records = header_buffer::answers(query).ok()? + header_buffer::name_servers(query).ok()?;
-    if header_buffer::questions(query).ok()? != 1 || records != 0 || header_buffer::additional_records(query).ok()? > 4
-    {
+    let records = [
+        header_buffer::answers(query).ok()?,
+        header_buffer::name_servers(query).ok()?,
+    ];
+    let additional = header_buffer::additional_records(query).ok()?;
+    if header_buffer::questions(query).ok()? != 1 || records != [0, 0] || additional > MAX_ADDITIONAL {
         return None;
     }
     let query = Packet::parse(query).ok()?;

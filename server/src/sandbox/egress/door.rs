@@ -40,11 +40,18 @@ pub(super) struct Queued {
     _bytes: OwnedSemaphorePermit,
 }
 
+/// What a flow's task leaves behind.
+struct Ended {
+    flow: Flow,
+    /// A packet that came too late for it, and is to be received anew.
+    next: Option<Vec<u8>>,
+}
+
 pub(super) struct Door {
     shared: Arc<Shared>,
     flows: HashMap<Flow, mpsc::Sender<Queued>>,
     tcp_flows: usize,
-    tasks: JoinSet<Flow>,
+    tasks: JoinSet<Ended>,
     queries: JoinSet<()>,
     queue_space: Arc<Semaphore>,
 }
@@ -83,7 +90,12 @@ impl Door {
                     }
                 },
                 Some(ended) = self.tasks.join_next() => match ended {
-                    Ok(flow) => self.forget(flow),
+                    Ok(Ended { flow, next }) => {
+                        self.forget(flow);
+                        if let Some(packet) = next {
+                            self.receive(&packet);
+                        }
+                    }
                     Err(error) => {
                         tracing::error!(%error, "an egress connection failed within");
                         self.forget_ended();
@@ -105,7 +117,9 @@ impl Door {
             }
         }
         match received.transport {
-            Transport::Tcp(segment) if opens(&segment) && self.tcp_flows < MAX_CONNECTIONS && self.allows(flow) => {
+            Transport::Tcp(segment)
+                if wire::opens(&segment) && self.tcp_flows < MAX_CONNECTIONS && self.allows(flow) =>
+            {
                 self.start(flow, packet);
             }
             Transport::Tcp(segment) if !segment.rst() => {
@@ -140,8 +154,8 @@ impl Door {
             Protocol::Tcp => {
                 self.tcp_flows += 1;
                 self.tasks.spawn(async move {
-                    tcp::serve(&shared, flow, first.packet, packets).await;
-                    flow
+                    let next = tcp::serve(&shared, flow, first.packet, packets).await;
+                    Ended { flow, next }
                 });
             }
             Protocol::Udp => {
@@ -149,7 +163,7 @@ impl Door {
                 let _ = queue.try_send(first);
                 self.tasks.spawn(async move {
                     udp::serve(&shared, flow, packets).await;
-                    flow
+                    Ended { flow, next: None }
                 });
             }
         }
@@ -192,10 +206,6 @@ impl Door {
         self.flows.retain(|_, queue| !queue.is_closed());
         self.tcp_flows = self.flows.keys().filter(|flow| flow.protocol == Protocol::Tcp).count();
     }
-}
-
-fn opens(segment: &smoltcp::wire::TcpPacket<&[u8]>) -> bool {
-    segment.syn() && !segment.ack() && !segment.rst() && !segment.fin()
 }
 
 /// Counts a connection as one with buffers, while it lives.

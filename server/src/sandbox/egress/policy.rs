@@ -61,7 +61,10 @@ impl Policy {
         Self::with_own_addresses(exceptions, list_own_addresses)
     }
 
-    fn with_own_addresses(exceptions: Vec<Exception>, list_own: fn() -> nix::Result<HashSet<IpAddr>>) -> Self {
+    pub(super) fn with_own_addresses(
+        exceptions: Vec<Exception>,
+        list_own: fn() -> nix::Result<HashSet<IpAddr>>,
+    ) -> Self {
         Self {
             exceptions,
             list_own,

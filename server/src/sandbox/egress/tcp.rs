@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::dns;
 use super::door::{OpenConnection, Queued, Shared};
 use super::policy::Policy;
-use super::wire::{self, Flow, Transport};
+use super::wire::{self, Flow, Received, Transport};
 
 mod bridge;
 mod link;
@@ -31,12 +31,26 @@ const SMALL_BUFFER: usize = 64 * 1024;
 const LARGE_BUFFERS: usize = 32;
 
 /// Serves the connection that `syn` asks for. The handshake is held until the far end has answered, so that the
-/// sandbox sees a refusal as a refusal.
-pub(super) async fn serve(shared: &Shared, flow: Flow, syn: Vec<u8>, mut packets: mpsc::Receiver<Queued>) {
+/// sandbox sees a refusal as a refusal. Gives back the SYN of the flow's next connection, if it has come already.
+pub(super) async fn serve(
+    shared: &Shared,
+    flow: Flow,
+    syn: Vec<u8>,
+    mut packets: mpsc::Receiver<Queued>,
+) -> Option<Vec<u8>> {
     if flow.is_dns() {
-        return serve_dns(shared, flow, &syn, packets).await;
+        serve_dns(shared, flow, &syn, &mut packets).await;
+    } else {
+        serve_public(shared, flow, syn, &mut packets).await;
     }
-    let Some((connected, syn)) = connect_while_wanted(shared, flow, syn, &mut packets).await else {
+    packets.close();
+    std::iter::from_fn(|| packets.try_recv().ok())
+        .map(|queued| queued.packet)
+        .find(|packet| is_syn(packet))
+}
+
+async fn serve_public(shared: &Shared, flow: Flow, syn: Vec<u8>, packets: &mut mpsc::Receiver<Queued>) {
+    let Some((connected, syn)) = connect_while_wanted(shared, flow, syn, packets).await else {
         return;
     };
     match connected {
@@ -54,7 +68,11 @@ pub(super) async fn serve(shared: &Shared, flow: Flow, syn: Vec<u8>, mut packets
     }
 }
 
-async fn serve_dns(shared: &Shared, flow: Flow, syn: &[u8], packets: mpsc::Receiver<Queued>) {
+fn is_syn(packet: &[u8]) -> bool {
+    matches!(wire::parse(packet), Some(Received { transport: Transport::Tcp(segment), .. }) if wire::opens(&segment))
+}
+
+async fn serve_dns(shared: &Shared, flow: Flow, syn: &[u8], packets: &mut mpsc::Receiver<Queued>) {
     let (mut near, far): (DuplexStream, DuplexStream) = tokio::io::duplex(DNS_BUFFER);
     let answering = async {
         dns::answer_stream(&shared.resolver, far).await;
@@ -66,7 +84,7 @@ async fn serve_dns(shared: &Shared, flow: Flow, syn: &[u8], packets: mpsc::Recei
     }
 }
 
-async fn carry<S>(shared: &Shared, flow: Flow, syn: &[u8], packets: mpsc::Receiver<Queued>, far: &mut S) -> End
+async fn carry<S>(shared: &Shared, flow: Flow, syn: &[u8], packets: &mut mpsc::Receiver<Queued>, far: &mut S) -> End
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
 {
@@ -102,7 +120,7 @@ async fn connect_while_wanted(
                 let packet = packet?.packet;
                 match wire::parse(&packet)?.transport {
                     Transport::Tcp(segment) if segment.rst() => return None,
-                    Transport::Tcp(segment) if segment.syn() => syn = packet,
+                    Transport::Tcp(segment) if wire::opens(&segment) => syn = packet,
                     _ => {}
                 }
             }

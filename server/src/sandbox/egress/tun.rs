@@ -16,7 +16,12 @@ impl Tun {
     pub fn new(fd: OwnedFd) -> io::Result<Self> {
         let flags = OFlag::from_bits_retain(fcntl(&fd, FcntlArg::F_GETFL)?);
         fcntl(&fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
-        Ok(Self { fd: AsyncFd::register(fd)? })
+        #[expect(
+            deprecated,
+            reason = "its replacement is unsafe for the sake of types that can change descriptor"
+        )]
+        let fd = AsyncFd::new(fd)?;
+        Ok(Self { fd })
     }
 
     /// Waits for a packet; no bytes mean that the other end is gone.

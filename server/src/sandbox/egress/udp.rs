@@ -4,6 +4,7 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
@@ -33,8 +34,13 @@ pub(super) async fn serve(shared: &Shared, flow: Flow, mut packets: mpsc::Receiv
                 Some(packet) => send(shared, &socket, flow, &packet.packet).await,
                 None => return,
             },
-            ready = socket.readable() => match ready {
-                Ok(()) => receive(shared, &socket, flow),
+            ready = socket.ready(Interest::READABLE | Interest::ERROR) => match ready {
+                Ok(ready) => {
+                    if ready.is_error() {
+                        take_error(shared, &socket, flow);
+                    }
+                    receive(shared, &socket, flow);
+                }
                 Err(_) => return,
             },
             () = sleep_until(ends) => return,
@@ -81,6 +87,17 @@ fn receive(shared: &Shared, socket: &UdpSocket, flow: Flow) {
             Err(error) => return report(shared, flow, &error),
         }
     }
+}
+
+/// An ICMP error from the destination, without a datagram to read.
+fn take_error(shared: &Shared, socket: &UdpSocket, flow: Flow) {
+    let _ = socket.try_io(Interest::ERROR, || -> io::Result<()> {
+        if let Some(error) = socket.take_error()? {
+            report(shared, flow, &error);
+        }
+        // Only this makes the next wait for an error wait for a new one.
+        Err(io::ErrorKind::WouldBlock.into())
+    });
 }
 
 fn report(shared: &Shared, flow: Flow, error: &io::Error) {

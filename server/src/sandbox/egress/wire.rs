@@ -107,6 +107,11 @@ fn parse_v6(packet: &[u8]) -> Option<(IpAddr, IpProtocol, &[u8])> {
     (ip.src_addr() == GUEST_V6).then(|| (ip.dst_addr().into(), ip.next_header(), ip.payload()))
 }
 
+/// Whether a segment asks for a new connection.
+pub(super) fn opens(segment: &TcpPacket<&[u8]>) -> bool {
+    segment.syn() && !segment.ack() && !segment.rst() && !segment.fin()
+}
+
 /// The answer to a segment that belongs to no connection: a refusal, if the segment was to open one.
 pub(super) fn reset(flow: Flow, segment: &TcpPacket<&[u8]>) -> Vec<u8> {
     // RFC 9293, 3.5.2: the reset takes its sequence number from the segment's acknowledgment, if it has one.

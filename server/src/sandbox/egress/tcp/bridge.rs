@@ -37,7 +37,7 @@ pub(super) struct Bridge<'a> {
     sockets: SocketSet<'static>,
     handle: SocketHandle,
     link: Link<'a>,
-    packets: mpsc::Receiver<Queued>,
+    packets: &'a mut mpsc::Receiver<Queued>,
     started: Clock,
     timer: Pin<Box<Sleep>>,
     timer_at: Option<Instant>,
@@ -49,7 +49,7 @@ pub(super) struct Bridge<'a> {
 }
 
 impl<'a> Bridge<'a> {
-    pub fn new(tun: &'a Tun, flow: Flow, packets: mpsc::Receiver<Queued>, buffer: usize) -> io::Result<Self> {
+    pub fn new(tun: &'a Tun, flow: Flow, packets: &'a mut mpsc::Receiver<Queued>, buffer: usize) -> io::Result<Self> {
         let mut link = Link::new(tun);
         let mut config = Config::new(HardwareAddress::Ip);
         config.random_seed = getrandom::u64()?;
@@ -117,7 +117,9 @@ impl<'a> Bridge<'a> {
 
     fn receive(&mut self, cx: &mut Context<'_>) -> bool {
         let mut received = false;
+        // What comes after the end belongs to the next connection between the same ports.
         while !self.link.is_full()
+            && self.ended().is_none()
             && let Poll::Ready(Some(queued)) = self.packets.poll_recv(cx)
         {
             self.ingest(queued.packet);
