@@ -93,8 +93,8 @@ impl Resolver {
         let Some(name) = host_name(&question.qname) else {
             return (RCODE::NameError, Vec::new());
         };
-        match self.lookup(name).await {
-            Lookup::Addresses(addresses) => self.filter(addresses, wanted),
+        match self.lookup(name.clone()).await {
+            Lookup::Addresses(addresses) => self.filter(&name, addresses, wanted),
             Lookup::NoSuchName => (RCODE::NameError, Vec::new()),
             Lookup::Failed => (RCODE::ServerFailure, Vec::new()),
         }
@@ -102,14 +102,14 @@ impl Resolver {
 
     /// Leaves of a name's addresses those that are wanted and can be reached. A name is refused only as a whole: were
     /// one family refused while the other has an address, resolvers would take the name for broken.
-    fn filter(&self, addresses: BTreeSet<IpAddr>, wanted: fn(&IpAddr) -> bool) -> (RCODE, Vec<IpAddr>) {
+    fn filter(&self, name: &str, addresses: BTreeSet<IpAddr>, wanted: fn(&IpAddr) -> bool) -> (RCODE, Vec<IpAddr>) {
         let none = addresses.is_empty();
         let allowed: Vec<_> = addresses
             .into_iter()
             .filter(|ip| self.policy.allows_host(*ip))
             .collect();
         if allowed.is_empty() && !none {
-            tracing::debug!("egress refused: a name has only addresses that are not allowed");
+            tracing::debug!(name, "egress refused: none of the name's addresses is allowed");
             return (RCODE::Refused, Vec::new());
         }
         let reachable = |ip: &IpAddr| match ip {
@@ -167,6 +167,11 @@ fn host_name(name: &Name<'_>) -> Option<String> {
 /// The answer to a query that came over UDP; `None` to what is no query.
 pub(super) async fn answer_datagram(resolver: &Resolver, query: &[u8]) -> Option<Vec<u8>> {
     let (answer, limit) = answer(resolver, query).await?;
+    fit(answer, limit)
+}
+
+/// What is too long for a datagram goes without its addresses, and the asker comes again over TCP.
+fn fit(answer: Vec<u8>, limit: usize) -> Option<Vec<u8>> {
     if answer.len() <= limit {
         return Some(answer);
     }
@@ -246,3 +251,6 @@ fn reply(query: &Packet<'_>, question: &Question<'_>, code: RCODE, addresses: &[
     }
     reply.build_bytes_vec_compressed().ok()
 }
+
+#[cfg(test)]
+mod tests;

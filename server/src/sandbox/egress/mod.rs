@@ -37,8 +37,11 @@ mod tests;
 
 pub use policy::{Exception, ExceptionError, Policy};
 
-/// A sandbox's open egress door. Dropping it ends every connection, with a reset to both of its ends where it was not
+/// A sandbox's open egress door. Dropping it ends every connection, with a reset to the far end of each that was not
 /// over yet, and closes the descriptor.
+///
+/// Drop it when the sandbox ends: an open descriptor keeps the TUN device and its network namespace alive after the
+/// last process in it has gone.
 #[derive(Debug)]
 pub struct Egress {
     task: AbortHandle,
@@ -46,7 +49,7 @@ pub struct Egress {
 
 impl Egress {
     /// Serves the sandbox behind `tun`: a TUN device made with `IFF_TUN | IFF_NO_PI`, configured as [`link`] says.
-    /// The door closes by itself when the device goes away.
+    /// The door closes by itself when the device is deleted.
     ///
     /// # Errors
     /// If the descriptor cannot be made non-blocking or cannot be polled.
@@ -60,7 +63,7 @@ impl Egress {
         })
     }
 
-    /// Whether the device has gone away, and the door with it.
+    /// Whether the device was deleted, and the door is closed for that.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.task.is_finished()

@@ -25,7 +25,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 const DNS_BUFFER: usize = 4096;
 /// Large enough for a few of the largest packets to be under way in either direction.
 const BUFFER: usize = 512 * 1024;
-const SMALL_BUFFER: usize = 64 * 1024;
+const SMALL_BUFFER: usize = 32 * 1024;
 /// How many connections get large buffers. The others make do with small ones, so that a sandbox cannot take much of
 /// the server's memory by opening all that it may.
 const LARGE_BUFFERS: usize = 32;

@@ -5,15 +5,10 @@ use std::hash::BuildHasher;
 
 use super::*;
 
-fn nothing_own() -> nix::Result<HashSet<IpAddr>> {
-    Ok(HashSet::new())
-}
-
 fn policy(exceptions: &[&str]) -> Policy {
-    Policy::with_own_addresses(
-        exceptions.iter().map(|text| text.parse().unwrap()).collect(),
-        nothing_own,
-    )
+    Policy::with_own_addresses(exceptions.iter().map(|text| text.parse().unwrap()).collect(), || {
+        Ok(HashSet::new())
+    })
 }
 
 fn to(ip: &str) -> SocketAddr {
@@ -193,6 +188,16 @@ fn refuses_the_machines_own_addresses_in_every_spelling() {
     }
     assert!(policy.allows(to("192.0.2.3")));
     assert!(policy.allows(to("2606:4700::3")));
+}
+
+#[test]
+fn refuses_a_socket_that_is_connected_to_this_machine() {
+    let policy = policy(&["192.0.2.2:80"]);
+    let (own, other) = ("192.0.2.2".parse().unwrap(), "192.0.2.3".parse().unwrap());
+    let refused = |from, to: &str| crate::sandbox::egress::refuse_self(from, to.parse().unwrap(), &policy).is_err();
+    assert!(refused(own, "192.0.2.2:443"));
+    assert!(!refused(own, "192.0.2.2:80"), "an exception overrides");
+    assert!(!refused(other, "192.0.2.2:443"));
 }
 
 #[test]

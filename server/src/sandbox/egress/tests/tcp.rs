@@ -306,6 +306,38 @@ async fn more_connections_than_allowed_are_refused_and_ended_ones_make_room() {
 }
 
 #[tokio::test]
+async fn connections_that_are_being_made_are_bounded_and_given_up_with_the_guest() {
+    use super::super::door::MAX_CONNECTIONS;
+
+    // A listener whose queue is full answers nobody.
+    let silent = tokio::net::TcpSocket::new_v4().unwrap();
+    silent.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let silent = silent.listen(1).unwrap();
+    let silent_address = silent.local_addr().unwrap();
+    let _queued = [
+        TcpStream::connect(silent_address).await.unwrap(),
+        TcpStream::connect(silent_address).await.unwrap(),
+    ];
+    let (listener, address) = listen().await;
+    tokio::spawn(echo(listener));
+    let (_door, mut guest) = open(&[silent_address, address]);
+    guest.use_small_buffers();
+    let waiting: Vec<_> = (0..MAX_CONNECTIONS).map(|_| guest.connect(silent_address)).collect();
+    let (_, state) = guest.connected(address).await;
+    assert_eq!(state, State::Closed, "one connection too many");
+    for socket in &waiting {
+        assert_eq!(guest.tcp(*socket).state(), State::SynSent, "the handshake was not held");
+    }
+    assert_eq!(guest.seen_syn_and_rst(), (false, true));
+    guest.tcp(waiting[0]).abort();
+    let mut state = State::Closed;
+    while state == State::Closed {
+        (_, state) = guest.connected(address).await;
+    }
+    assert_eq!(state, State::Established, "what the guest gave up made no room");
+}
+
+#[tokio::test]
 async fn dropping_the_door_ends_its_connections_and_closes_the_device() {
     let (listener, address) = listen().await;
     let (door, mut guest) = open(&[address]);
