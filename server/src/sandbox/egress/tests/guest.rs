@@ -343,6 +343,26 @@ pub fn datagram(from_port: u16, to: SocketAddr, payload: &[u8]) -> Vec<u8> {
     packet
 }
 
+<<<<<<< HEAD
+=======
+/// A SYN with `options` as they are, whose length is a multiple of four.
+pub fn syn(from_port: u16, to: SocketAddr, options: &[u8]) -> Vec<u8> {
+    let mut header = [0; 20];
+    header[..2].copy_from_slice(&from_port.to_be_bytes());
+    header[2..4].copy_from_slice(&to.port().to_be_bytes());
+    header[12] = u8::try_from((20 + options.len()) / 4).unwrap() << 4;
+    header[13] = 0x02;
+    header[14] = 0xff;
+    let (source, destination) = (guest_ip(to).into(), to.ip().into());
+    let ip = IpRepr::new(source, destination, IpProtocol::Tcp, header.len() + options.len(), 64);
+    let mut packet = vec![0; ip.header_len()];
+    ip.emit(&mut packet[..], &smoltcp::phy::ChecksumCapabilities::default());
+    packet.extend_from_slice(&header);
+    packet.extend_from_slice(options);
+    packet
+}
+
+>>>>>>> egress
 impl Device for Card {
     type RxToken<'a> = Received;
     type TxToken<'a> = Sending<'a>;
