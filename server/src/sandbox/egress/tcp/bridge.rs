@@ -135,11 +135,7 @@ impl<'a> Bridge<'a> {
     fn limit_silence(&mut self) {
         let far_end_done = self.upload_done && self.download_done;
         let socket = self.socket();
-<<<<<<< HEAD
-        let opening = matches!(socket.state(), State::Listen | State::SynReceived);
-=======
         let opening = socket.state() == State::SynReceived;
->>>>>>> egress
         socket.set_timeout((opening || far_end_done).then_some(UNANSWERED));
     }
 
@@ -224,11 +220,8 @@ impl<'a> Bridge<'a> {
         match socket.state() {
             // The sandbox has seen all, and whatever it would still say could only be said again.
             State::TimeWait | State::Closed if done => Some(End::Finished),
-<<<<<<< HEAD
-=======
             // The SYN was too odd for the stack to answer, or the sandbox took it back during the handshake.
             State::Listen => Some(End::Reset),
->>>>>>> egress
             State::Closed if failed || !download_done => Some(End::Reset),
             // What the sandbox had sent before it closed still has to reach the far end.
             State::Closed if !socket.can_recv() && !finished(socket) => Some(End::Reset),

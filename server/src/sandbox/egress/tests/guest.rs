@@ -343,8 +343,6 @@ pub fn datagram(from_port: u16, to: SocketAddr, payload: &[u8]) -> Vec<u8> {
     packet
 }
 
-<<<<<<< HEAD
-=======
 /// A SYN with `options` as they are, whose length is a multiple of four.
 pub fn syn(from_port: u16, to: SocketAddr, options: &[u8]) -> Vec<u8> {
     let mut header = [0; 20];
@@ -362,7 +360,6 @@ pub fn syn(from_port: u16, to: SocketAddr, options: &[u8]) -> Vec<u8> {
     packet
 }
 
->>>>>>> egress
 impl Device for Card {
     type RxToken<'a> = Received;
     type TxToken<'a> = Sending<'a>;
