@@ -290,7 +290,10 @@ fn cgroups() -> Finding {
     if let Some(path) = legacy {
         let dir = Path::new("/sys/fs/cgroup/memory").join(path.trim_start_matches('/'));
         if is_writable(&dir) {
-            return Finding::good(NAME, "v1, with the memory controller; each sandbox watches its own memory as well");
+            return Finding::good(
+                NAME,
+                "v1, with the memory controller; each sandbox watches its own memory as well",
+            );
         }
     }
     Finding::bad(

@@ -14,10 +14,9 @@ use super::error::{Internal, problem};
 
 pub(super) async fn apply(State(api): State<Api>, request: Request, next: Next) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let response = match AssertUnwindSafe(next.run(request)).catch_unwind().await {
-        Ok(response) => response,
+    let Ok(response) = AssertUnwindSafe(next.run(request)).catch_unwind().await else {
         // The panic's message went to stderr when it happened.
-        Err(_) => return answer(&api, &method, &path, &"a handler panicked"),
+        return answer(&api, &method, &path, &"a handler panicked");
     };
     match response.extensions().get::<Internal>().cloned() {
         Some(Internal(error)) => {

@@ -58,12 +58,13 @@ impl Follower {
     /// The next frame; `None` when the server closes the stream.
     async fn next(&mut self) -> Option<Result<Frame, axum::Error>> {
         loop {
-            let told = match self.first.pop_front() {
-                Some(told) => told,
-                None => tokio::select! {
+            let told = if let Some(told) = self.first.pop_front() {
+                told
+            } else {
+                tokio::select! {
                     told = self.live.recv() => told,
                     () = self.api.closing.cancelled() => return None,
-                },
+                }
             };
             match told {
                 Ok(told) if told.user_id == self.user_id => {

@@ -102,7 +102,7 @@ impl Platform {
             drop(staging);
             Ok(checked)
         });
-        checked.await?.map_err(|error| self.refuse(error, "archive_invalid"))?;
+        checked.await?.map_err(|error| refuse(error, "archive_invalid"))?;
         let source_hash = {
             let _keeping = self.keeping.lock().await;
             let hash = self.objects.uploads.keep(upload).await?;
@@ -248,12 +248,12 @@ impl Platform {
     }
 
     /// Keeps what was built and makes it the code that serves.
-    async fn serve(&self, accepted: &Accepted, built: build::Built) -> Result<(), BuildError> {
+    async fn serve(&self, accepted: &Accepted, finished: build::Built) -> Result<(), BuildError> {
         let _keeping = self.keeping.lock().await;
         let build = Build {
-            code_hash: self.objects.code.keep(built.tree).await?,
-            source_hash: built.source_hash,
-            node_args: built.node_args,
+            code_hash: self.objects.code.keep(finished.tree).await?,
+            source_hash: finished.source_hash,
+            node_args: finished.node_args,
         };
         let (agent_id, id, now) = (accepted.agent.id.clone(), accepted.id.clone(), self.world.now());
         let served = self.store.write(move |write| {
@@ -293,14 +293,6 @@ impl Platform {
         Ok(recorded.await?)
     }
 
-    /// A failure of a build as the answer to whoever asked for it.
-    fn refuse(&self, error: BuildError, code: &'static str) -> PlatformError {
-        match error {
-            BuildError::Failed(reason) => PlatformError::rejected(code, reason),
-            BuildError::Internal(error) => error,
-        }
-    }
-
     /// Says of a failure of the platform's own what its owner may know, and logs the rest.
     fn refuse_internal(&self, error: &PlatformError) -> String {
         let id = self.world.id("err");
@@ -309,6 +301,14 @@ impl Platform {
             PlatformError::Sandbox(error) => format!("The sandbox could not be made: {error}"),
             _ => format!("The server could not finish this; its log says why under {id}"),
         }
+    }
+}
+
+/// A failure of a build as the answer to whoever asked for it.
+fn refuse(error: BuildError, code: &'static str) -> PlatformError {
+    match error {
+        BuildError::Failed(reason) => PlatformError::rejected(code, reason),
+        BuildError::Internal(error) => error,
     }
 }
 

@@ -137,7 +137,7 @@ impl Platform {
         invoke: Invoke,
     ) -> Result<mpsc::Receiver<InvocationEvent>, PlatformError> {
         let accepted = self.begin(agent, invoke).await?;
-        let (follower, followed) = mpsc::channel(FOLLOWED_PIECES);
+        let (follower, events) = mpsc::channel(FOLLOWED_PIECES);
         let platform = Arc::clone(self);
         self.spawn(async move {
             let last = match platform.run_invocation(accepted, Some(follower.clone())).await {
@@ -151,7 +151,7 @@ impl Platform {
             // Whoever followed may have gone: the invocation is recorded all the same.
             let _ = follower.send(last).await;
         })?;
-        Ok(followed)
+        Ok(events)
     }
 
     /// Records that an invocation starts, where the agent serves.

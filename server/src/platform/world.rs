@@ -8,14 +8,20 @@ const ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
 /// How many random characters stand in an id: 36 to the 20th is more than 2 to the 103rd.
 const ID_CHARACTERS: usize = 20;
 
+type Clock = Box<dyn Fn() -> Timestamp + Send + Sync>;
+type Randomness = Box<dyn Fn(&mut [u8]) + Send + Sync>;
+
 /// The time and randomness. Tests make their own.
 pub struct World {
-    now: Box<dyn Fn() -> Timestamp + Send + Sync>,
-    fill: Box<dyn Fn(&mut [u8]) + Send + Sync>,
+    now: Clock,
+    fill: Randomness,
 }
 
 impl World {
     /// The machine's clock and its random number generator.
+    ///
+    /// # Panics
+    /// When the kernel gives no randomness, as it never does after boot.
     #[must_use]
     #[expect(
         clippy::disallowed_methods,

@@ -62,7 +62,7 @@ fn take<R: Read>(mut entry: Entry<'_, R>, into: &Path, links: &mut Vec<(PathBuf,
     match kind {
         EntryType::Directory => fs::create_dir_all(&place).map_err(|error| unwritable(&path, &error)),
         EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse if path.as_os_str().is_empty() => {
-            Err(refused("a file has no name".into()))
+            Err(refused("a file has no name"))
         }
         EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
             make_parent(&place, &path)?;
@@ -183,7 +183,7 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-fn refused(reason: String) -> BuildError {
+fn refused(reason: impl std::fmt::Display) -> BuildError {
     BuildError::Failed(format!("The archive was refused: {reason}"))
 }
 

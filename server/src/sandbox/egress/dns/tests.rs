@@ -1,5 +1,3 @@
-#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
 use std::net::Ipv4Addr;
 
 use super::*;

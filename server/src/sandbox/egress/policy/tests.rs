@@ -1,5 +1,3 @@
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]
-
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 
