@@ -13,7 +13,7 @@ fn main() -> ExitCode {
     let arg = |index: usize| args.get(index).map_or(Path::new(""), Path::new);
     // The parts that this program plays as its own child, before anything else is started.
     if arg(0) == SPAWNER_ARGUMENT {
-        return run_spawner(arg(1));
+        return run_spawner();
     }
     if arg(0) == STRIP_ARGUMENT {
         return strip_types(arg(1), arg(2));

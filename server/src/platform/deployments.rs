@@ -113,19 +113,15 @@ impl Platform {
             hash
         };
         self.collect().await?;
-        let agent = if deploy {
-            self.deploy(agent, true).await?
+        let (agent, message) = if deploy {
+            let agent = self.deploy(agent, true).await?;
+            // Only a deploy that failed leaves something to say.
+            if let Some(reason) = agent.status_message {
+                return Err(PlatformError::rejected("deploy_failed", reason));
+            }
+            (agent, "Code uploaded and deployed")
         } else {
-            self.reread(agent).await?
-        };
-        if agent.status == AgentStatus::Error || agent.status_message.is_some() && deploy {
-            let reason = agent.status_message.unwrap_or_else(|| "The deploy failed".into());
-            return Err(PlatformError::rejected("deploy_failed", reason));
-        }
-        let message = if deploy {
-            "Code uploaded and deployed"
-        } else {
-            "Code uploaded"
+            (self.reread(agent).await?, "Code uploaded")
         };
         Ok(UploadedCode {
             agent_id: agent.id,

@@ -112,7 +112,7 @@ impl Launcher {
         let (socket, theirs) = Socket::pair().map_err(SandboxError::system("make the spawner's socket"))?;
         let process = std::process::Command::new(program)
             .arg(SPAWNER_ARGUMENT)
-            .arg(data_dir)
+            .current_dir(data_dir)
             .env_clear()
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())

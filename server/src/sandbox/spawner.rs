@@ -6,7 +6,6 @@
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::process::ExitCode;
 
 use nix::libc;
@@ -16,8 +15,8 @@ use nix::sys::signal::{SigHandler, Signal, signal};
 use super::init::{self, INSIDE_ID};
 use super::wire::{self, SpawnReply, SpawnRequest};
 
-/// The argument that makes this program a spawner. Its stdin is the server's socket, its next argument the data
-/// directory.
+/// The argument that makes this program a spawner. Its stdin is the server's socket, its working directory the data
+/// directory: a sandbox reaches that by it, as its init, once it is no longer root, could not walk there by path.
 pub const SPAWNER_ARGUMENT: &str = "sandbox-spawner";
 
 const NAMESPACES: libc::c_int = libc::CLONE_NEWUSER
@@ -30,20 +29,20 @@ const NAMESPACES: libc::c_int = libc::CLONE_NEWUSER
 
 /// Runs the spawner until the server goes away. To be called before any thread is started.
 #[must_use]
-pub fn run_spawner(data_dir: &Path) -> ExitCode {
+pub fn run_spawner() -> ExitCode {
     // SAFETY: the server started this process with its socket as stdin, which nothing else here uses.
     let server = unsafe { UnixStream::from_raw_fd(libc::STDIN_FILENO) };
-    let outcome = prepare(data_dir).and_then(|()| serve(&server));
+    let outcome = prepare().and_then(|()| serve(&server));
     let Err(error) = outcome else {
         return ExitCode::SUCCESS;
     };
     let reason = error.to_string();
-    let step = format!("run the spawner in {}", data_dir.display());
+    let step = "run the spawner".into();
     let _ = wire::send(&server, &SpawnReply::Failed { step, reason }, &[]);
     ExitCode::FAILURE
 }
 
-fn prepare(data_dir: &Path) -> io::Result<()> {
+fn prepare() -> io::Result<()> {
     let _ = prctl::set_name(c"castari-spawner");
     prctl::set_pdeathsig(Signal::SIGKILL)?;
     // The terminal's signals are the server's business: the spawner ends when the server does.
@@ -59,9 +58,7 @@ fn prepare(data_dir: &Path) -> io::Result<()> {
             signal(ignored, SigHandler::SigIgn)?;
         }
     }
-    // A sandbox reaches the data directory by its working directory: its init, once it is no longer root, could not
-    // walk there by path.
-    std::env::set_current_dir(data_dir)
+    Ok(())
 }
 
 fn serve(server: &UnixStream) -> io::Result<()> {

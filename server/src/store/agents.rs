@@ -99,7 +99,7 @@ pub fn insert(write: &Write<'_>, agent: &Agent) -> QueryResult<()> {
     write.execute(sql, params).map(drop)
 }
 
-/// Changes what `change` names.
+/// Changes what `change` names. Who names a repository wants it deployed from now on.
 ///
 /// # Errors
 /// When the query fails.
@@ -108,6 +108,7 @@ pub fn update(write: &Write<'_>, id: &str, change: &UpdateAgent, now: Timestamp)
             name = ifnull(:name, name),
             description = iif(:has_description, :description, description),
             git_repo_url = iif(:has_git_repo_url, :git_repo_url, git_repo_url),
+            source_type = iif(:git_repo_url IS NULL, source_type, 'git'),
             git_branch = ifnull(:git_branch, git_branch),
             default_model = ifnull(:default_model, default_model),
             max_turns = ifnull(:max_turns, max_turns),

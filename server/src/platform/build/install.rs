@@ -46,9 +46,13 @@ pub(super) fn command(tree: &Tree) -> Result<Option<&'static str>, BuildError> {
     Ok(Some(if is_locked { "ci" } else { "install" }))
 }
 
-/// The environment of that command.
-pub(super) fn environment() -> impl Iterator<Item = (String, String)> {
-    ENVIRONMENT.iter().map(|(key, value)| ((*key).into(), (*value).into()))
+/// The environment of that command. Without a network npm is told so: it would try for minutes.
+pub(super) fn environment(has_egress: bool) -> impl Iterator<Item = (String, String)> {
+    let offline = ("NPM_CONFIG_OFFLINE", if has_egress { "false" } else { "true" });
+    ENVIRONMENT
+        .into_iter()
+        .chain([offline])
+        .map(|(key, value)| (key.into(), value.into()))
 }
 
 /// What to say of an installation that failed, from what npm said.

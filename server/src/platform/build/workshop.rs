@@ -102,7 +102,8 @@ impl Workshop<'_> {
     async fn install(&self, command: &'static str, staging: &Staging, log: &mut DeployLog) -> Result<(), BuildError> {
         log.say(&format!("Running npm {command}"));
         let argv = ["/usr/bin/env", "npm", command].map(Into::into).into();
-        let output = self.run(argv, install::environment(), &[], staging, log).await?;
+        let env = install::environment(self.launcher.has_egress());
+        let output = self.run(argv, env, &[], staging, log).await?;
         match output.ending {
             Ending::Exited(0) => Ok(()),
             Ending::OutOfMemory => Err(BuildError::failed(format!(
