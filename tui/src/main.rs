@@ -1,2 +1,3 @@
-//! x
+//! The `castari` program.
+
 fn main() {}

@@ -1,0 +1,170 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytes::Bytes;
+use castari_common::agents::{Agent, AgentStatus};
+use castari_common::deployments::{Deployment, DeploymentStatus};
+use castari_common::{Client, Page};
+use futures::stream;
+use reqwest::Body;
+use tokio::io::AsyncReadExt;
+use tokio::time::sleep;
+
+use super::{folder, log, patiently};
+use crate::message::{Answer, Failure, FailureKind, LaunchStep, LogPiece, Stage};
+
+/// How much of an archive is read and sent at once.
+const PIECE: usize = 64 * 1024;
+/// How long to wait between looks at a deployment whose end is not recorded yet.
+const LOOK_AGAIN: Duration = Duration::from_millis(400);
+/// How often to look for a deployment that was asked for before giving up on it.
+const LOOKS: u32 = 10;
+
+/// Where the code of a new agent comes from.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Source {
+    /// A folder on this machine.
+    Folder(PathBuf),
+    /// What the server has or fetches by itself: a repository, or the starter agent.
+    Server,
+}
+
+/// Brings an agent into service and tells how far it is. Each stage can fail; what was reached stays.
+pub async fn run(client: &Client, slug: &str, source: Source, send: &(impl Fn(LaunchStep) + Sync)) {
+    if let Source::Folder(path) = source {
+        let archive = match pack(path, send).await {
+            Ok(archive) => archive,
+            Err(failure) => return send(LaunchStep::Failed(Stage::Pack, failure)),
+        };
+        if let Err(failure) = upload(client, slug, archive, send).await {
+            return send(LaunchStep::Failed(Stage::Upload, failure));
+        }
+        send(LaunchStep::Uploaded);
+    }
+    send(LaunchStep::Deploying);
+    match deploy(client, slug, send).await {
+        Ok(agent) => send(LaunchStep::Active(Box::new(agent))),
+        Err(failure) => send(LaunchStep::Failed(Stage::Deploy, failure)),
+    }
+}
+
+async fn pack(path: PathBuf, send: &(impl Fn(LaunchStep) + Sync)) -> Answer<folder::Archive> {
+    let (progress, mut packed) = tokio::sync::mpsc::unbounded_channel();
+    let packing = tokio::task::spawn_blocking(move || folder::pack(&path, &progress));
+    // The channel closes when the packing ends, however it does.
+    while let Some((files, bytes)) = packed.recv().await {
+        send(LaunchStep::Packing { files, bytes });
+    }
+    match packing.await {
+        Ok(Ok(archive)) => {
+            send(LaunchStep::Packed {
+                files: archive.files,
+                size: archive.size,
+            });
+            Ok(archive)
+        }
+        Ok(Err(problem)) => Err(Failure::local(problem)),
+        Err(_) => Err(Failure::local("packing the folder broke; the log says where")),
+    }
+}
+
+async fn upload(
+    client: &Client,
+    slug: &str,
+    archive: folder::Archive,
+    send: &(impl Fn(LaunchStep) + Sync),
+) -> Answer<()> {
+    let (progress, mut sent) = tokio::sync::mpsc::unbounded_channel();
+    let size = archive.size;
+    let file = tokio::fs::File::from_std(archive.file);
+    let pieces = stream::try_unfold((file, 0, progress), move |(mut file, mut total, progress)| async move {
+        let mut piece = vec![0; PIECE];
+        let read = file.read(&mut piece).await?;
+        if read == 0 {
+            return Ok::<_, std::io::Error>(None);
+        }
+        piece.truncate(read);
+        total += read as u64;
+        let _ = progress.send(total);
+        Ok(Some((Bytes::from(piece), (file, total, progress))))
+    });
+    let call = client.upload_code(slug, Body::wrap_stream(pieces), false);
+    let mut call = std::pin::pin!(call);
+    loop {
+        tokio::select! {
+            result = &mut call => return result.map(drop).map_err(Failure::from),
+            Some(sent) = sent.recv() => send(LaunchStep::Uploading { sent, size }),
+        }
+    }
+}
+
+async fn deploy(client: &Client, slug: &str, send: &(impl Fn(LaunchStep) + Sync)) -> Answer<Agent> {
+    let former = newest(client, slug).await?.map(|deployment| deployment.id);
+    match patiently(client.deploy(slug, false)).await {
+        Ok(_) => {}
+        // Somebody else was faster: then theirs is the one to watch.
+        Err(failure) if failure.has_code("deploy_in_progress") => {}
+        Err(failure) => return Err(failure),
+    }
+    let Some(deployment) = appeared(client, slug, former.as_deref()).await? else {
+        return Err(Failure::local("the server took the deploy but lists no deployment"));
+    };
+    log::read(client, slug, &deployment.id, true, &|piece| match piece {
+        // The end of the log is not the end of the launch.
+        LogPiece::End => {}
+        piece => send(LaunchStep::Log(piece)),
+    })
+    .await;
+    ended(client, slug, &deployment.id).await
+}
+
+async fn newest(client: &Client, slug: &str) -> Answer<Option<Deployment>> {
+    let list = patiently(client.deployments(slug, Page { limit: 1, offset: 0 })).await?;
+    Ok(list.deployments.into_iter().next())
+}
+
+/// The newest deployment, once it is another than the former.
+async fn appeared(client: &Client, slug: &str, former: Option<&str>) -> Answer<Option<Deployment>> {
+    let mut found = None;
+    for _ in 0..LOOKS {
+        found = newest(client, slug).await?;
+        if found.as_ref().is_some_and(|found| Some(found.id.as_str()) != former) {
+            return Ok(found);
+        }
+        sleep(LOOK_AGAIN).await;
+    }
+    Ok(found)
+}
+
+/// What became of a deployment whose log has ended. Waits as long as it takes, also for a server that is away.
+async fn ended(client: &Client, slug: &str, id: &str) -> Answer<Agent> {
+    loop {
+        let found = async {
+            let agent = patiently(client.agent(slug)).await?;
+            Ok::<_, Failure>((
+                newest(client, slug).await?.filter(|deployment| deployment.id == id),
+                agent,
+            ))
+        };
+        match found.await {
+            Ok((Some(deployment), _)) if deployment.status == DeploymentStatus::Failed => {
+                let reason = deployment
+                    .error
+                    .unwrap_or_else(|| "the deployment failed without a reason".into());
+                return Err(Failure::local(reason));
+            }
+            Ok((_, agent)) if agent.status == AgentStatus::Active => return Ok(agent),
+            Ok((_, agent)) if agent.status == AgentStatus::Deploying => {}
+            Ok((Some(deployment), _)) if deployment.status == DeploymentStatus::Running => {}
+            Ok((_, agent)) => {
+                let reason = agent
+                    .status_message
+                    .unwrap_or_else(|| "the agent did not become active".into());
+                return Err(Failure::local(reason));
+            }
+            Err(failure) if failure.kind == FailureKind::Unreachable => {}
+            Err(failure) => return Err(failure),
+        }
+        sleep(LOOK_AGAIN).await;
+    }
+}
