@@ -40,9 +40,9 @@ pub fn draw(agent: &mut Agent, canvas: &mut Canvas<'_>, area: Rect) {
 }
 
 fn overview_rows(area: Rect) -> u16 {
-    match area.height {
-        30.. => 6,
-        16..30 => 5,
+    match (area.width, area.height) {
+        (..100, 22..) => 6,
+        (_, 16..) => 5,
         _ => 3,
     }
 }

@@ -15,7 +15,7 @@ pub fn draw(form: &Create, canvas: &mut Canvas<'_>, area: Rect) {
     let gap = u16::from(roomy);
     let fields = u16::try_from(form.rows().count()).unwrap_or(0);
     let errors = u16::try_from(form.rows().filter(|(_, field, _)| field.error.is_some()).count()).unwrap_or(0);
-    let height = 7 + 3 * gap + fields * (1 + gap) + errors + 2;
+    let height = 7 + 2 * gap + fields * (1 + gap) + errors;
     let popup = canvas.popup(area, WIDTH, height);
     let inner = canvas.panel(popup, &form.title(), true);
     let mut pen = Pen {

@@ -52,7 +52,7 @@ fn server(app: &App, canvas: &mut Canvas<'_>, room: Rect) {
         Standing::Connecting => (canvas.spinner(), "connecting", theme.busy),
         Standing::Live => ("●", "live", theme.good),
         Standing::Polling => ("●", "polling", theme.good),
-        Standing::Lost { .. } => (canvas.spinner(), "lost", theme.bad),
+        Standing::Lost { .. } => ("○", "lost", theme.bad),
         Standing::Denied { .. } => ("●", "key refused", theme.bad),
         Standing::Limited { .. } => ("●", "rate limited", theme.warn),
     };

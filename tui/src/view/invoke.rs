@@ -10,9 +10,7 @@ use crate::text;
 
 /// Draws the prompt above answer and log.
 pub fn draw(screen: &mut Invoke, canvas: &mut Canvas<'_>, area: Rect) {
-    let columns = if area.width > 110 { area.width - 8 } else { area.width };
-    let rows = if area.height > 28 { area.height - 2 } else { area.height };
-    let area = canvas.popup(area, columns, rows);
+    let area = canvas.popup(area, area.width, area.height);
     let editing = screen.typing();
     let lines = u16::try_from(screen.editor.lines().count()).unwrap_or(u16::MAX);
     let most = if editing {
@@ -106,7 +104,9 @@ fn answer(screen: &mut Invoke, canvas: &mut Canvas<'_>, area: Rect, editing: boo
         canvas.put_wrapped(below, &trouble, theme.bad);
     }
     let (state, style) = state(screen, canvas);
-    canvas.panel_foot(area, [(state.as_str(), style)]);
+    if !state.is_empty() {
+        canvas.panel_foot(area, [(state.as_str(), style)]);
+    }
 }
 
 /// How far it is, in a few words.

@@ -9,9 +9,7 @@ use crate::text;
 
 /// Draws the stages above the log.
 pub fn draw(launch: &mut Launch, canvas: &mut Canvas<'_>, area: Rect) {
-    let columns = if area.width > 110 { area.width - 12 } else { area.width };
-    let rows = if area.height > 28 { area.height - 4 } else { area.height };
-    let area = canvas.popup(area, columns, rows);
+    let area = canvas.popup(area, area.width, area.height);
     let stages = u16::try_from(launch.stages.len()).unwrap_or(1);
     let [above, below] = Layout::vertical([Constraint::Length(stages + 4), Constraint::Fill(1)]).areas(area);
     draw_stages(launch, canvas, above);

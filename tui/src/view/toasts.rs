@@ -10,7 +10,7 @@ const TALLEST: usize = 3;
 
 /// Draws the toasts, the newest at the bottom right.
 pub fn draw(toasts: &Toasts, canvas: &mut Canvas<'_>, area: Rect) {
-    let mut bottom = area.bottom();
+    let mut bottom = area.bottom().saturating_sub(1);
     for (index, toast) in toasts.shown().iter().enumerate().rev() {
         let (sign, style) = match toast.tone {
             Tone::Good => ("✓", canvas.theme.good),
@@ -31,7 +31,7 @@ pub fn draw(toasts: &Toasts, canvas: &mut Canvas<'_>, area: Rect) {
             return;
         }
         let box_area = Rect {
-            x: area.right() - width - 1,
+            x: area.right() - width - 2,
             y: bottom - height,
             width,
             height,

@@ -63,11 +63,11 @@ fn curl(page: &mut Page<'_, '_>) {
     page.line(&[("or the same over HTTP", theme.dim)]);
     page.gap();
     let lines = [
-        format!("API={address}/api/v1 AUTH=\"Authorization: Bearer $CASTARI_API_KEY\""),
-        "curl -H \"$AUTH\" -H 'Content-Type: application/json' -d '{\"name\":\"Hello\"}' $API/agents".into(),
+        format!("API={address}/api/v1"),
+        "AUTH=\"Authorization: Bearer $CASTARI_API_KEY\"".into(),
+        "curl -H \"$AUTH\" --json '{\"name\":\"Hello\"}' $API/agents".into(),
         "curl -H \"$AUTH\" -X POST \"$API/agents/hello/deploy?wait=true\"".into(),
-        "curl -H \"$AUTH\" -H 'Content-Type: application/json' -d '{\"prompt\":\"Hi\"}' \\".into(),
-        "     $API/agents/hello/invoke".into(),
+        "curl -H \"$AUTH\" --json '{\"prompt\":\"Hi\"}' $API/agents/hello/invoke".into(),
     ];
     for line in lines {
         page.line(&[("   ", theme.dim), (&line, theme.dim)]);
