@@ -95,7 +95,7 @@ impl App {
     }
 
     /// Does something; says whether anything knew what to do.
-    pub(super) fn perform(&mut self, action: Action) -> bool {
+    pub(crate) fn perform(&mut self, action: Action) -> bool {
         self.with_top(|top, cx| top.perform(action, cx)) || self.perform_globally(action)
     }
 }

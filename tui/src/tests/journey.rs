@@ -106,7 +106,7 @@ impl Journey {
     }
 
     fn let_go(&self, step: u32) {
-        self.mock.go.send(step).unwrap();
+        self.mock.go.send_replace(step);
     }
 }
 
@@ -197,22 +197,10 @@ async fn a_folder_without_a_manifest_and_a_slug_that_is_taken_are_said_where_the
     journey.press(KeyCode::Enter);
     journey.sees("no castari.json in").await;
     assert!(journey.mock.data.lock().unwrap().agents.is_empty());
-    journey.press(KeyCode::Esc);
-    for _ in 0..2 {
-        journey.sees_no("New agent").await;
-        journey.keys("n");
-        journey.sees("New agent").await;
-        journey.press(KeyCode::Left);
-        journey.press(KeyCode::Down);
-        journey.press(KeyCode::Down);
-        journey.keys("same");
-        journey.press(KeyCode::Enter);
-        journey.sees_no("Creating…").await;
-        journey.press(KeyCode::Esc);
-    }
-    journey.sees_no("New agent").await;
-    journey.keys("n");
-    journey.press(KeyCode::Left);
+    let mut taken = super::fixtures::agents().remove(0);
+    taken.slug = "same".into();
+    journey.mock.data.lock().unwrap().agents.push(taken);
+    journey.click("Starter agent");
     journey.press(KeyCode::Down);
     journey.press(KeyCode::Down);
     journey.keys("same");

@@ -7,7 +7,7 @@ use crate::input::Command;
 use crate::state::{Help, Region};
 use crate::text;
 
-const WIDTH: u16 = 92;
+const WIDTH: u16 = 100;
 const KEYS: u16 = 20;
 
 /// Draws the commands by where they belong, and where the server is.
