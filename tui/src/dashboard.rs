@@ -51,6 +51,15 @@ pub async fn run(attachment: Attachment) -> Result<()> {
     terminal::IN_DASHBOARD.scope((), show(attachment)).await
 }
 
+/// The clock of the real world: everything below is told the time.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the dashboard's own start is where the time comes in"
+)]
+pub(crate) fn now() -> Timestamp {
+    Timestamp::now()
+}
+
 async fn show(attachment: Attachment) -> Result<()> {
     let setup = Setup {
         address: attachment.client.address().to_string(),
@@ -61,7 +70,7 @@ async fn show(attachment: Attachment) -> Result<()> {
     };
     let guard = Guard::take().wrap_err("cannot use this terminal")?;
     let backend = CrosstermBackend::new(std::io::stdout());
-    let mut session = Session::new(backend, attachment.client, setup, Box::new(Timestamp::now))?;
+    let mut session = Session::new(backend, attachment.client, setup, Box::new(now))?;
     let inputs = [
         tokio::spawn(read_terminal(session.queue())),
         tokio::spawn(read_signals(session.queue())),

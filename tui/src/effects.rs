@@ -44,9 +44,13 @@ pub enum Effect {
     Deployments(Task, String, Page),
     /// Read the log of a deployment, and follow it if the deployment goes on.
     Log {
+        /// Its name.
         task: Task,
+        /// The agent.
         slug: String,
+        /// The deployment's id.
         deployment: String,
+        /// Whether more is to come.
         follow: bool,
     },
     /// Read a page of the invocations of one agent or of all.
@@ -62,9 +66,23 @@ pub enum Effect {
     /// Make an agent.
     Create(Task, CreateAgent),
     /// Bring an agent into service: pack and upload its folder if it has one, deploy, follow the log.
-    Launch { task: Task, slug: String, source: Source },
+    Launch {
+        /// Its name.
+        task: Task,
+        /// The agent.
+        slug: String,
+        /// Where its code is.
+        source: Source,
+    },
     /// Run an agent and follow its answer.
-    Invoke { task: Task, slug: String, prompt: String },
+    Invoke {
+        /// Its name.
+        task: Task,
+        /// The agent.
+        slug: String,
+        /// What it is asked.
+        prompt: String,
+    },
     /// Give up a task; what it holds open is closed.
     Cancel(Task),
 }

@@ -246,12 +246,12 @@ pub enum Stage {
 /// How far a launch is.
 #[derive(Clone, Debug)]
 pub enum LaunchStep {
-    /// The archive grows.
-    Packing { files: u64, bytes: u64 },
-    /// The archive is complete, with that many bytes compressed.
-    Packed { files: u64, size: u64 },
+    /// The archive grows: files, and their bytes.
+    Packing(u64, u64),
+    /// The archive is complete: files, and bytes compressed.
+    Packed(u64, u64),
     /// That many of so many bytes were sent.
-    Uploading { sent: u64, size: u64 },
+    Uploading(u64, u64),
     /// The code arrived.
     Uploaded,
     /// The server builds.

@@ -1,14 +1,18 @@
 //! What the dashboard knows, and what each message makes of it.
 
+/// One agent.
 pub mod agent;
+/// The list of agents.
 pub mod agents;
 mod commands;
 mod component;
 mod confirm;
+/// The form that makes an agent.
 pub mod create;
 mod help;
 mod invocation;
 mod invocations;
+/// A prompt and its answer.
 pub mod invoke;
 mod launch;
 mod link;

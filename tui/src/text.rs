@@ -24,9 +24,8 @@ pub fn line(text: &str) -> Cow<'_, str> {
     while let Some(c) = chars.next() {
         match c {
             '\t' => clean.push_str("    "),
-            '\n' => clean.push(' '),
             '\r' if chars.peek() == Some(&'\n') => {}
-            '\r' => clean.push(' '),
+            '\n' | '\r' => clean.push(' '),
             '\x1b' => skip_escape(&mut chars),
             '\u{9b}' => skip_control_sequence(&mut chars),
             '\u{90}' | '\u{98}' | '\u{9d}'..='\u{9f}' => skip_string(&mut chars),
@@ -211,7 +210,7 @@ pub fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             grouped.push(',');
         }
         grouped.push(digit);

@@ -49,18 +49,15 @@ pub async fn run(client: &Client, slug: &str, source: Source, send: &(impl Fn(La
 }
 
 async fn pack(path: PathBuf, send: &(impl Fn(LaunchStep) + Sync)) -> Answer<folder::Archive> {
-    let (progress, mut packed) = tokio::sync::mpsc::unbounded_channel();
-    let packing = tokio::task::spawn_blocking(move || folder::pack(&path, &progress));
+    let (tell, mut progress) = tokio::sync::mpsc::unbounded_channel();
+    let packing = tokio::task::spawn_blocking(move || folder::pack(&path, &tell));
     // The channel closes when the packing ends, however it does.
-    while let Some((files, bytes)) = packed.recv().await {
-        send(LaunchStep::Packing { files, bytes });
+    while let Some((files, bytes)) = progress.recv().await {
+        send(LaunchStep::Packing(files, bytes));
     }
     match packing.await {
         Ok(Ok(archive)) => {
-            send(LaunchStep::Packed {
-                files: archive.files,
-                size: archive.size,
-            });
+            send(LaunchStep::Packed(archive.files, archive.size));
             Ok(archive)
         }
         Ok(Err(problem)) => Err(Failure::local(problem)),
@@ -74,10 +71,10 @@ async fn upload(
     archive: folder::Archive,
     send: &(impl Fn(LaunchStep) + Sync),
 ) -> Answer<()> {
-    let (progress, mut sent) = tokio::sync::mpsc::unbounded_channel();
+    let (tell, mut progress) = tokio::sync::mpsc::unbounded_channel();
     let size = archive.size;
     let file = tokio::fs::File::from_std(archive.file);
-    let pieces = stream::try_unfold((file, 0, progress), move |(mut file, mut total, progress)| async move {
+    let pieces = stream::try_unfold((file, 0, tell), move |(mut file, mut total, tell)| async move {
         let mut piece = vec![0; PIECE];
         let read = file.read(&mut piece).await?;
         if read == 0 {
@@ -85,15 +82,15 @@ async fn upload(
         }
         piece.truncate(read);
         total += read as u64;
-        let _ = progress.send(total);
-        Ok(Some((Bytes::from(piece), (file, total, progress))))
+        let _ = tell.send(total);
+        Ok(Some((Bytes::from(piece), (file, total, tell))))
     });
     let call = client.upload_code(slug, Body::wrap_stream(pieces), false);
     let mut call = std::pin::pin!(call);
     loop {
         tokio::select! {
             result = &mut call => return result.map(drop).map_err(Failure::from),
-            Some(sent) = sent.recv() => send(LaunchStep::Uploading { sent, size }),
+            Some(so_far) = progress.recv() => send(LaunchStep::Uploading(so_far, size)),
         }
     }
 }

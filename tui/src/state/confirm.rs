@@ -63,9 +63,8 @@ impl Component for Confirm {
                 cx.run(self.effect.clone());
                 cx.close();
             }
-            Action::No => cx.close(),
             Action::Submit if self.yes => return self.perform(Action::Yes, cx),
-            Action::Submit => cx.close(),
+            Action::No | Action::Submit => cx.close(),
             _ => return false,
         }
         true

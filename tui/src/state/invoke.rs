@@ -30,14 +30,22 @@ pub enum Outcome {
 pub enum Phase {
     /// The prompt is being written.
     Editing,
-    /// It runs; whether the agent has started to.
+    /// It runs.
     Running {
+        /// What runs it.
         task: Task,
+        /// When it was sent.
         since: Timestamp,
+        /// Whether the agent has started.
         started: bool,
     },
-    /// It ended, after so long.
-    Ended { outcome: Outcome, took: Duration },
+    /// It ended.
+    Ended {
+        /// How.
+        outcome: Outcome,
+        /// After how long.
+        took: Duration,
+    },
 }
 
 /// A prompt, and the answer as it comes.

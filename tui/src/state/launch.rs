@@ -81,25 +81,25 @@ impl Launch {
         (self.log_failure, self.started, self.ended, self.task) = (None, None, None, None);
     }
 
-    fn set(&mut self, stage: Stage, state: StageState, detail: String) {
+    fn set(&mut self, stage: Stage, progress: StageState, detail: String) {
         if let Some(entry) = self.stages.iter_mut().find(|(name, _, _)| *name == stage) {
-            (entry.1, entry.2) = (state, detail);
+            (entry.1, entry.2) = (progress, detail);
         }
     }
 
     fn receive_step(&mut self, step: &LaunchStep, cx: &mut Context<'_>) {
         use StageState::{Done, Running};
         match step {
-            LaunchStep::Packing { files, bytes } => {
+            LaunchStep::Packing(files, bytes) => {
                 let detail = format!("{}, {}", text::plural(*files, "file"), text::bytes(*bytes));
                 self.set(Stage::Pack, Running, detail);
             }
-            LaunchStep::Packed { files, size } => {
+            LaunchStep::Packed(files, size) => {
                 let detail = format!("{}, {} compressed", text::plural(*files, "file"), text::bytes(*size));
                 self.set(Stage::Pack, Done, detail);
                 self.set(Stage::Upload, Running, String::new());
             }
-            LaunchStep::Uploading { sent, size } => {
+            LaunchStep::Uploading(sent, size) => {
                 let percent = (sent * 100).checked_div(*size).unwrap_or(100);
                 let detail = format!("{percent} % of {}", text::bytes(*size));
                 self.set(Stage::Upload, Running, detail);
@@ -117,11 +117,11 @@ impl Launch {
             LaunchStep::Active(agent) => {
                 self.agent = (**agent).clone();
                 self.set(Stage::Deploy, Done, "active".into());
-                self.end(cx, Tone::Good, "is active".into());
+                self.end(cx, Tone::Good, "is active");
             }
             LaunchStep::Failed(stage, failure) => {
                 self.set(*stage, StageState::Failed(failure.text.clone()), String::new());
-                self.end(cx, Tone::Bad, format!("was not deployed: {}", failure.text));
+                self.end(cx, Tone::Bad, &format!("was not deployed: {}", failure.text));
             }
         }
     }
@@ -138,7 +138,7 @@ impl Launch {
         }
     }
 
-    fn end(&mut self, cx: &mut Context<'_>, tone: Tone, what: String) {
+    fn end(&mut self, cx: &mut Context<'_>, tone: Tone, what: &str) {
         self.ended = Some(cx.now);
         self.log_failure = None;
         if self.hidden {

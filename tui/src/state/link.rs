@@ -14,11 +14,22 @@ pub enum Standing {
     /// It answers, but does not tell of changes: they are looked for from time to time.
     Polling,
     /// It is away; everything on the screen is from before then.
-    Lost { since: Timestamp, reason: String },
+    Lost {
+        /// When it last answered.
+        since: Timestamp,
+        /// What came of the last try.
+        reason: String,
+    },
     /// It does not accept the key.
-    Denied { reason: String },
+    Denied {
+        /// What it says.
+        reason: String,
+    },
     /// It has had too many requests, until then.
-    Limited { until: Timestamp },
+    Limited {
+        /// When it takes requests again.
+        until: Timestamp,
+    },
 }
 
 /// The connection to the server, as far as it can be told from what came of the calls.
@@ -124,16 +135,16 @@ fn after(now: Timestamp, wait: Duration) -> Timestamp {
 /// What a message says of whether the server answers. Invocations have a limit of their own, and a deployment's log
 /// can be held up by a proxy: neither says anything of the rest.
 fn outcome(message: &Message) -> Option<Result<(), &Failure>> {
-    fn of<T>(answer: &Result<T, Failure>) -> Option<Result<(), &Failure>> {
-        Some(answer.as_ref().map(drop))
+    fn of<T>(answer: &Result<T, Failure>) -> Result<(), &Failure> {
+        answer.as_ref().map(drop)
     }
-    match message {
+    Some(match message {
         Message::Agents(_, answer) => of(answer),
         Message::Agent(_, answer) | Message::Created(_, answer) => of(answer),
         Message::Deployments(_, answer) => of(answer),
         Message::Invocations(_, answer) => of(answer),
         Message::Invocation(_, answer) => of(answer),
         Message::Acted(_, _, answer) => of(answer),
-        _ => None,
-    }
+        _ => return None,
+    })
 }

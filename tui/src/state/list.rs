@@ -316,13 +316,12 @@ impl<T: Row> List<T> {
             .selected_id
             .as_ref()
             .and_then(|id| self.rows.iter().position(|row| row.id() == id));
-        match found {
-            Some(index) => self.selected = self.start + index,
-            None => {
-                let place = if first_time { 0 } else { self.selected };
-                self.selected = place.min(self.len().saturating_sub(1));
-                self.selected_id = self.selected().map(|row| row.id().to_owned());
-            }
+        if let Some(index) = found {
+            self.selected = self.start + index;
+        } else {
+            let place = if first_time { 0 } else { self.selected };
+            self.selected = place.min(self.len().saturating_sub(1));
+            self.selected_id = self.selected().map(|row| row.id().to_owned());
         }
         self.scroll_to_selection();
     }

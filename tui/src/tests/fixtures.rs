@@ -13,7 +13,7 @@ pub fn ago(seconds: i64) -> Timestamp {
     now() - SignedDuration::from_secs(seconds)
 }
 
-pub fn agent(index: usize, name: &str, status: AgentStatus) -> Agent {
+pub fn agent(index: u32, name: &str, status: AgentStatus) -> Agent {
     let slug = name.to_lowercase().replace(' ', "-");
     Agent {
         id: format!("agt_{index:04}"),
@@ -32,7 +32,7 @@ pub fn agent(index: usize, name: &str, status: AgentStatus) -> Agent {
         status_message: None,
         sandbox_id: None,
         created_at: ago(864_000),
-        updated_at: ago(100 * index as i64 * index as i64 + 20),
+        updated_at: ago(100 * i64::from(index) * i64::from(index) + 20),
     }
 }
 
@@ -84,7 +84,7 @@ pub const LOG: &str = "unpacking 34 files, 12 kB\n\
     12 packages are looking for funding\n\
     compiling src/index.ts\n";
 
-pub fn invocation(index: usize, status: InvocationStatus, agent: &str, prompt: &str, answer: &str) -> Invocation {
+pub fn invocation(index: u32, status: InvocationStatus, agent: &str, prompt: &str, answer: &str) -> Invocation {
     Invocation {
         id: format!("inv_{index:04}"),
         agent_id: "agt_0001".into(),
@@ -101,9 +101,9 @@ pub fn invocation(index: usize, status: InvocationStatus, agent: &str, prompt: &
         duration_ms: if status == InvocationStatus::Running {
             0
         } else {
-            740 * index as u64
+            740 * u64::from(index)
         },
-        created_at: ago(index as i64 * 47),
+        created_at: ago(i64::from(index) * 47),
     }
 }
 

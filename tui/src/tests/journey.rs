@@ -28,7 +28,7 @@ impl Journey {
     async fn start(mock: Shared) -> Self {
         let (port, server) = mock.serve(0).await;
         let client = Client::new(&format!("http://127.0.0.1:{port}"), "cast_12345678_x").unwrap();
-        let clock = Box::new(jiff::Timestamp::now);
+        let clock = Box::new(crate::dashboard::now);
         let session = Session::new(TestBackend::new(120, 36), client, setup(Theme::dark()), clock).unwrap();
         Self {
             session,
@@ -49,9 +49,8 @@ impl Journey {
                 assert!(self.session.step().await.unwrap(), "it ended");
             }
         };
-        if tokio::time::timeout(NEVER, seen).await.is_err() {
-            panic!("never saw “{wanted}” but\n{}", self.screen());
-        }
+        let in_time = tokio::time::timeout(NEVER, seen).await.is_ok();
+        assert!(in_time, "never saw “{wanted}” but\n{}", self.screen());
     }
 
     async fn sees_no(&mut self, unwanted: &str) {
@@ -60,9 +59,8 @@ impl Journey {
                 assert!(self.session.step().await.unwrap(), "it ended");
             }
         };
-        if tokio::time::timeout(NEVER, gone).await.is_err() {
-            panic!("“{unwanted}” stayed:\n{}", self.screen());
-        }
+        let in_time = tokio::time::timeout(NEVER, gone).await.is_ok();
+        assert!(in_time, "“{unwanted}” stayed:\n{}", self.screen());
     }
 
     fn press(&mut self, code: KeyCode) {

@@ -57,11 +57,20 @@ fn draw_run(svg: &mut String, run: &str, style: Style, (start, columns): (u16, u
     if let Some(fill) = style.bg.and_then(hex) {
         let _ = writeln!(
             svg,
-            "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{}\" fill=\"{fill}\"/>",
+            "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{}\" fill=\"{fill}\" shape-rendering=\"crispEdges\"/>",
             CELL.1
         );
     }
     if run.trim().is_empty() {
+        return;
+    }
+    if let Some(stroke) = stroke(run, (x, y), width) {
+        let color = style.fg.and_then(hex).unwrap_or_else(|| FOREGROUND.into());
+        let thick = if matches!(run, "┃" | "▌") { 3.0 } else { 1.2 };
+        let _ = writeln!(
+            svg,
+            "<path d=\"{stroke}\" stroke=\"{color}\" stroke-width=\"{thick}\" fill=\"none\"/>"
+        );
         return;
     }
     let fill = style.fg.and_then(hex).unwrap_or_else(|| FOREGROUND.into());
@@ -78,19 +87,32 @@ fn draw_run(svg: &mut String, run: &str, style: Style, (start, columns): (u16, u
     );
 }
 
+/// Frames as strokes: fonts leave gaps between the lines.
+fn stroke(run: &str, (x, y): (f32, f32), width: f32) -> Option<String> {
+    let (mx, my) = (x + CELL.0 / 2.0, y + CELL.1 / 2.0);
+    let (right, bottom) = (x + width, y + CELL.1);
+    Some(match run {
+        "│" | "┃" => format!("M{mx:.1} {y:.1}V{bottom:.1}"),
+        "▌" => format!("M{:.1} {y:.1}V{bottom:.1}", x + 1.5),
+        "╭" => format!("M{mx:.1} {bottom:.1}Q{mx:.1} {my:.1} {right:.1} {my:.1}"),
+        "╮" => format!("M{x:.1} {my:.1}Q{mx:.1} {my:.1} {mx:.1} {bottom:.1}"),
+        "╰" => format!("M{mx:.1} {y:.1}Q{mx:.1} {my:.1} {right:.1} {my:.1}"),
+        "╯" => format!("M{x:.1} {my:.1}Q{mx:.1} {my:.1} {mx:.1} {y:.1}"),
+        run if run.starts_with('─') => format!("M{x:.1} {my:.1}H{right:.1}"),
+        _ => return None,
+    })
+}
+
 /// The usual colours of a terminal's 256: the theme uses no others.
 fn hex(color: Color) -> Option<String> {
     let Color::Indexed(index) = color else { return None };
     let level = |step: u8| if step == 0 { 0 } else { 55 + 40 * u32::from(step) };
-    let (r, g, b) = match index {
-        232.. => {
-            let grey = 8 + 10 * u32::from(index - 232);
-            (grey, grey, grey)
-        }
-        _ => {
-            let index = index - 16;
-            (level(index / 36), level(index / 6 % 6), level(index % 6))
-        }
+    let (r, g, b) = if let Some(step) = index.checked_sub(232) {
+        let grey = 8 + 10 * u32::from(step);
+        (grey, grey, grey)
+    } else {
+        let index = index - 16;
+        (level(index / 36), level(index / 6 % 6), level(index % 6))
     };
     Some(format!("#{r:02x}{g:02x}{b:02x}"))
 }

@@ -160,7 +160,10 @@ fn only_what_is_near_the_eye_is_read_and_kept() {
         stage.keys("G");
     }
     let screen = text(&stage.draw(120, 36));
-    assert!(screen.contains("1 found") && screen.contains("▌✓ completed"), "{screen}");
+    assert!(
+        screen.contains("1 found") && screen.contains("▌✓ completed"),
+        "{screen}"
+    );
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The state on a stage: played to by hand, without a server and without time passing.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 
 use castari_common::Meta;
 use castari_common::agents::{Agent, AgentList};
@@ -194,7 +195,7 @@ pub fn describe(buffer: &Buffer) -> String {
             let style = buffer[(x, y)].style();
             let next = char::from(b'a' + u8::try_from(letters.len()).unwrap());
             let letter = *letters.entry(style).or_insert_with(|| {
-                legend.push_str(&format!("{next}: {}\n", name(style)));
+                let _ = writeln!(legend, "{next}: {}", name(style));
                 next
             });
             match line.last_mut() {

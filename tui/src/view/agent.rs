@@ -117,7 +117,7 @@ fn section(agent: &mut Agent, canvas: &mut Canvas<'_>, area: Rect, section: Agen
             canvas.panel_note(area, &table::tally(&agent.invocations), canvas.theme.dim);
             let empty = "No invocation yet: press i to give it a prompt.";
             if !table::absence(canvas, inner, &agent.invocations, empty) {
-                invocations::draw_of_agent(&mut agent.invocations, canvas, inner, look);
+                invocations::draw_of_agent(&mut agent.invocations, canvas, inner, &look);
             }
         }
     }

@@ -62,10 +62,10 @@ pub fn draw(invocations: &mut Invocations, canvas: &mut Canvas<'_>, area: Rect) 
 }
 
 /// Draws the list of one agent's invocations, inside a panel.
-pub fn draw_of_agent(list: &mut List<Invocation>, canvas: &mut Canvas<'_>, inner: Rect, look: Look<'_>) {
+pub fn draw_of_agent(list: &mut List<Invocation>, canvas: &mut Canvas<'_>, inner: Rect, look: &Look<'_>) {
     let look = Look {
         columns: &OF_AGENT,
-        ..look
+        ..*look
     };
     table::draw(canvas, inner, list, &look, |invocation, canvas| {
         cells(invocation, OF_AGENT.len(), canvas)
