@@ -17,7 +17,7 @@ use ratatui::Terminal;
 use ratatui::backend::{Backend, CrosstermBackend};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::effects::Runner;
 use crate::message::Message;
@@ -27,6 +27,9 @@ use crate::theme::Theme;
 
 /// The least time from one frame to the next: more frames than that nobody sees.
 const FRAME: Duration = Duration::from_millis(16);
+
+/// After how long a process that is still running was not stopped.
+const NOT_STOPPED: Duration = Duration::from_millis(300);
 
 /// Where the time comes from.
 pub type Clock = Box<dyn Fn() -> Timestamp + Send>;
@@ -92,6 +95,8 @@ pub struct Session<B: Backend> {
     sender: UnboundedSender<Message>,
     queue: UnboundedReceiver<Message>,
     drawn: Instant,
+    /// Whether the terminal is somebody else's for now.
+    away: bool,
 }
 
 impl<B> Session<B>
@@ -119,6 +124,7 @@ where
             sender,
             queue,
             drawn: Instant::now(),
+            away: false,
         };
         session.draw()?;
         Ok(session)
@@ -182,29 +188,41 @@ where
     fn take(&mut self, message: Message) -> Result<()> {
         if matches!(message, Message::Resumed) {
             // Whoever had the terminal in between left it as they liked.
+            terminal::give_back();
             terminal::take()?;
             self.terminal.clear()?;
+            self.away = false;
         }
         for effect in self.app.update(message, (self.clock)()) {
             self.runner.run(effect);
         }
         if self.app.take_suspend() {
-            suspend()?;
+            self.suspend()?;
         }
         Ok(())
     }
 
     fn draw(&mut self) -> Result<()> {
-        self.terminal.draw(|frame| self.app.draw(frame))?;
+        if !self.away {
+            self.terminal.draw(|frame| self.app.draw(frame))?;
+        }
         self.drawn = Instant::now();
         Ok(())
     }
-}
 
-/// Gives the terminal back and stops the whole job, as the shell would. [`Message::Resumed`] follows when it goes on.
-fn suspend() -> Result<()> {
-    terminal::give_back();
-    kill(Pid::from_raw(0), Signal::SIGTSTP).wrap_err("cannot stop the process")
+    /// Gives the terminal back and stops the whole job, as the shell would. Nothing is drawn until it goes on.
+    fn suspend(&mut self) -> Result<()> {
+        self.away = true;
+        terminal::give_back();
+        kill(Pid::from_raw(0), Signal::SIGTSTP).wrap_err("cannot stop the process")?;
+        // Where no shell could continue it, the system does not stop it: then it goes on by itself.
+        let queue = self.queue();
+        tokio::spawn(async move {
+            sleep(NOT_STOPPED).await;
+            let _ = queue.send(Message::Resumed);
+        });
+        Ok(())
+    }
 }
 
 /// Puts into the queue what comes from the terminal; its end, as when the window is closed, ends the dashboard.

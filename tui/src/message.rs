@@ -162,6 +162,8 @@ impl From<ClientError> for Failure {
 pub enum Feed {
     /// It is open: changes will be told.
     Open,
+    /// It is silent, but the server is there.
+    Alive,
     /// The server has none: reading again from time to time has to do.
     Absent,
     /// Something changed.

@@ -196,7 +196,7 @@ impl App {
         if self
             .layers
             .iter()
-            .chain(self.screens())
+            .chain(self.screens().last())
             .any(|component| component.animated())
         {
             return Some(Duration::from_millis(100));

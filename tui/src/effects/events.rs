@@ -78,7 +78,7 @@ async fn follow(
             Err(_) => match timeout(PROBE, client.health()).await {
                 Err(_) => return Failure::timeout(),
                 Ok(Err(error @ ClientError::Unreachable(_))) => return Failure::from(error),
-                Ok(_) => {}
+                Ok(_) => feed(Feed::Alive),
             },
         }
     }

@@ -333,7 +333,7 @@ impl Component for Agent {
         self.agent.status == AgentStatus::Deploying
             || self
                 .deployments
-                .rows()
+                .visible()
                 .any(|deployment| deployment.status == DeploymentStatus::Running)
     }
 

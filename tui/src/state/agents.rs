@@ -155,7 +155,7 @@ impl Component for Agents {
 
     fn animated(&self) -> bool {
         self.list
-            .rows()
+            .visible()
             .any(|agent| agent.status == agents::AgentStatus::Deploying)
     }
 

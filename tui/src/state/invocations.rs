@@ -136,7 +136,7 @@ impl Component for Invocations {
 
     fn animated(&self) -> bool {
         self.list
-            .rows()
+            .visible()
             .any(|invocation| invocation.status == InvocationStatus::Running)
     }
 

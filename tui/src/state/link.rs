@@ -63,7 +63,7 @@ impl Link {
                 self.feed = Some(false);
                 self.answered(now)
             }
-            Message::Feed(Feed::Changed(_)) => self.answered(now),
+            Message::Feed(Feed::Changed(_) | Feed::Alive) => self.answered(now),
             Message::Feed(Feed::Failed(failure)) => {
                 self.failed(failure, now);
                 false

@@ -166,9 +166,10 @@ impl<T: Row> List<T> {
         self.get(self.selected)
     }
 
-    /// The rows that are held.
-    pub fn rows(&self) -> impl Iterator<Item = &T> {
-        self.rows.iter()
+    /// The rows in view.
+    pub fn visible(&self) -> impl Iterator<Item = &T> {
+        let places = self.top..self.top + self.height;
+        places.map_while(|place| self.get(place))
     }
 
     /// Selects the row at a place, or the nearest.

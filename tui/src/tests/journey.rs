@@ -266,3 +266,32 @@ async fn a_lost_server_is_said_and_found_again() {
     journey.sees("Renamed meanwhile").await;
     journey.sees_no("No answer from the server").await;
 }
+
+#[tokio::test]
+async fn a_server_that_tells_no_changes_is_looked_at_from_time_to_time() {
+    let mock = Mock::new();
+    mock.data.lock().unwrap().tells_no_changes = true;
+    let mut journey = Journey::start(mock).await;
+    journey.sees("● polling").await;
+    journey.mock.data.lock().unwrap().agents = super::fixtures::agents();
+    // From here on no time passes but what the loop waits for.
+    tokio::time::pause();
+    journey.sees("Release notes").await;
+}
+
+#[tokio::test]
+async fn garbage_is_said_to_be_garbage() {
+    let mock = Mock::new();
+    mock.data.lock().unwrap().answers_garbage = true;
+    let mut journey = Journey::start(mock).await;
+    journey.keys("2");
+    journey.sees("something that this client cannot read").await;
+    journey.mock.data.lock().unwrap().answers_garbage = false;
+    let key = KeyEvent::new(KeyCode::Char('r'), KeyModifiers::CONTROL);
+    journey
+        .session
+        .queue()
+        .send(Message::Terminal(Event::Key(key)))
+        .unwrap();
+    journey.sees("No invocation yet").await;
+}

@@ -39,6 +39,8 @@ pub struct Data {
     pub uploaded: Vec<u8>,
     pub fail_next_deploy: bool,
     pub cancelled: usize,
+    pub tells_no_changes: bool,
+    pub answers_garbage: bool,
 }
 
 impl Mock {
@@ -294,9 +296,12 @@ async fn stream_answer(
     Sse::new(events)
 }
 
-async fn invocations(State(mock): State<Shared>) -> Json<Value> {
+async fn invocations(State(mock): State<Shared>) -> Response {
     let data = mock.data.lock().unwrap();
-    list("invocations", &data.invocations, data.invocations.len())
+    if data.answers_garbage {
+        return "<html>\x1b[31m".into_response();
+    }
+    list("invocations", &data.invocations, data.invocations.len()).into_response()
 }
 
 async fn invocation(State(mock): State<Shared>, Path(id): Path<String>) -> Response {
@@ -313,10 +318,13 @@ async fn invocation(State(mock): State<Shared>, Path(id): Path<String>) -> Respo
     }
 }
 
-async fn events(State(mock): State<Shared>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+async fn events(State(mock): State<Shared>) -> Response {
+    if mock.data.lock().unwrap().tells_no_changes {
+        return refuse(StatusCode::NOT_FOUND, "not_found", "Not Found");
+    }
     let changes = stream::unfold(mock.changes.subscribe(), async |mut changes| {
         let change = changes.recv().await.ok().filter(|change| !change.is_null())?;
-        Some((Ok(Event::default().data(change.to_string())), changes))
+        Some((Ok::<_, Infallible>(Event::default().data(change.to_string())), changes))
     });
-    Sse::new(changes)
+    Sse::new(changes).into_response()
 }

@@ -12,8 +12,8 @@ use crate::effects::Effect;
 use crate::message::{InvokeStep, Message};
 use crate::text;
 
-const CELL: (f32, f32) = (8.4, 17.0);
-const MARGIN: f32 = 14.0;
+const CELL: (f32, f32) = (8.0, 16.0);
+const MARGIN: f32 = 16.0;
 const BACKGROUND: &str = "#16161e";
 const FOREGROUND: &str = "#d0d0d0";
 
@@ -22,8 +22,8 @@ fn svg(buffer: &Buffer) -> String {
     let (columns, rows) = (f32::from(buffer.area.width), f32::from(buffer.area.height));
     let (width, height) = (columns * CELL.0 + 2.0 * MARGIN, rows * CELL.1 + 2.0 * MARGIN);
     let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{height:.0}\" viewBox=\"0 0 {width:.0} {height:.0}\">\n\
-         <style>text{{font:14px 'JetBrains Mono','DejaVu Sans Mono',Menlo,Consolas,monospace;white-space:pre}}</style>\n\
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" xml:space=\"preserve\" width=\"{width:.0}\" height=\"{height:.0}\" viewBox=\"0 0 {width:.0} {height:.0}\">\n\
+         <style>text{{font:13.3px 'JetBrains Mono','DejaVu Sans Mono',Menlo,Consolas,monospace;white-space:pre}}</style>\n\
          <rect width=\"100%\" height=\"100%\" rx=\"10\" fill=\"{BACKGROUND}\"/>\n"
     );
     for y in 0..buffer.area.height {
@@ -73,6 +73,11 @@ fn draw_run(svg: &mut String, run: &str, style: Style, (start, columns): (u16, u
         );
         return;
     }
+    // Blanks at the ends are not drawn: programs disagree on whether they count as length.
+    let before = run.len() - run.trim_start().len();
+    let run = run.trim();
+    let x = x + f32::from(u16::try_from(before).unwrap()) * CELL.0;
+    let width = f32::from(u16::try_from(text::width(run)).unwrap()) * CELL.0;
     let fill = style.fg.and_then(hex).unwrap_or_else(|| FOREGROUND.into());
     let bold = if style.add_modifier.contains(Modifier::BOLD) {
         " font-weight=\"bold\""
@@ -83,7 +88,7 @@ fn draw_run(svg: &mut String, run: &str, style: Style, (start, columns): (u16, u
     let _ = writeln!(
         svg,
         "<text x=\"{x:.1}\" y=\"{:.1}\" textLength=\"{width:.1}\" lengthAdjust=\"spacingAndGlyphs\" fill=\"{fill}\"{bold}>{escaped}</text>",
-        y + 13.0
+        y + 12.0
     );
 }
 

@@ -250,3 +250,13 @@ fn changes_are_gathered_before_they_are_read() {
         .count();
     assert_eq!(refreshes, 1);
 }
+
+#[test]
+fn a_launch_that_is_hidden_tells_of_its_end() {
+    let (mut stage, task) = launched();
+    stage.press(KeyCode::Esc);
+    assert!(!stage.app.has_layers());
+    let active = fixtures::agent(7, "Starter", AgentStatus::Active);
+    stage.send(Message::Launch(task, LaunchStep::Active(Box::new(active))));
+    look("launch_hidden", &mut stage);
+}

@@ -21,6 +21,7 @@ pub fn draw(form: &Create, canvas: &mut Canvas<'_>, area: Rect) {
     let mut pen = Pen {
         area: inner,
         y: inner.y + gap,
+        gap,
     };
     kinds(form, canvas, &mut pen);
     pen.y += gap;
@@ -64,6 +65,8 @@ pub fn draw(form: &Create, canvas: &mut Canvas<'_>, area: Rect) {
 struct Pen {
     area: Rect,
     y: u16,
+    /// How many rows of air there are between fields.
+    gap: u16,
 }
 
 impl Pen {
@@ -122,7 +125,7 @@ fn remark(form: &Create, canvas: &mut Canvas<'_>, pen: &mut Pen, index: usize, e
     } else {
         return;
     }
-    pen.y += u16::from(error.is_some() || pen.area.height < 14);
+    pen.y += u16::from(error.is_some() || pen.gap == 0);
 }
 
 fn submit(form: &Create, canvas: &mut Canvas<'_>, inner: Rect) {

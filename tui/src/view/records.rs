@@ -81,7 +81,9 @@ pub fn facts(canvas: &mut Canvas<'_>, area: Rect, facts: &[(&str, String, Style)
     let (mut x, mut y) = (area.x, area.y);
     for (label, value, style) in facts {
         let clean = text::line(value);
-        let width = u16::try_from(text::width(label) + 1 + text::width(&clean)).unwrap_or(u16::MAX);
+        let gap = if label.is_empty() { "" } else { " " };
+        let width = text::width(label) + gap.len() + text::width(&clean);
+        let width = u16::try_from(width).unwrap_or(u16::MAX);
         if x > area.x && x.saturating_add(width) > area.right() {
             (x, y) = (area.x, y + 1);
         }
@@ -93,7 +95,7 @@ pub fn facts(canvas: &mut Canvas<'_>, area: Rect, facts: &[(&str, String, Style)
             x,
             y,
             room,
-            [(*label, canvas.theme.dim), (" ", *style), (&*clean, *style)],
+            [(*label, canvas.theme.dim), (gap, *style), (&*clean, *style)],
         );
         x += used + 3;
     }
