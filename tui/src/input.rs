@@ -148,6 +148,7 @@ pub enum Action {
     Submit,
     Suspend,
     Up,
+    Upload,
     Yes,
 }
 

@@ -15,10 +15,10 @@ use crate::message::{Answer, Failure, FailureKind, LaunchStep, LogPiece, Stage};
 
 /// How much of an archive is read and sent at once.
 const PIECE: usize = 64 * 1024;
-/// How long to wait between looks at a deployment whose end is not recorded yet.
-const LOOK_AGAIN: Duration = Duration::from_millis(400);
+/// The first and the longest wait between looks at a deployment whose end is not recorded yet.
+const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(5));
 /// How often to look for a deployment that was asked for before giving up on it.
-const LOOKS: u32 = 10;
+const LOOKS: u32 = 8;
 
 /// Where the code of a new agent comes from.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -123,18 +123,21 @@ async fn newest(client: &Client, slug: &str) -> Answer<Option<Deployment>> {
 /// The newest deployment, once it is another than the former.
 async fn appeared(client: &Client, slug: &str, former: Option<&str>) -> Answer<Option<Deployment>> {
     let mut found = None;
+    let mut wait = LOOK_AGAIN.0;
     for _ in 0..LOOKS {
         found = newest(client, slug).await?;
         if found.as_ref().is_some_and(|found| Some(found.id.as_str()) != former) {
             return Ok(found);
         }
-        sleep(LOOK_AGAIN).await;
+        sleep(wait).await;
+        wait = (wait * 2).min(LOOK_AGAIN.1);
     }
     Ok(found)
 }
 
 /// What became of a deployment whose log has ended. Waits as long as it takes, also for a server that is away.
 async fn ended(client: &Client, slug: &str, id: &str) -> Answer<Agent> {
+    let mut wait = LOOK_AGAIN.0;
     loop {
         let found = async {
             let agent = patiently(client.agent(slug)).await?;
@@ -159,9 +162,13 @@ async fn ended(client: &Client, slug: &str, id: &str) -> Answer<Agent> {
                     .unwrap_or_else(|| "the agent did not become active".into());
                 return Err(Failure::local(reason));
             }
-            Err(failure) if failure.kind == FailureKind::Unreachable => {}
-            Err(failure) => return Err(failure),
+            Err(failure) => match failure.kind {
+                FailureKind::Unreachable => {}
+                FailureKind::Limited(pause) => sleep(pause).await,
+                _ => return Err(failure),
+            },
         }
-        sleep(LOOK_AGAIN).await;
+        sleep(wait).await;
+        wait = (wait * 2).min(LOOK_AGAIN.1);
     }
 }

@@ -53,6 +53,8 @@ pub const STOP: &[Key] = &[Key::char('s')];
 pub const REDEPLOY: &[Key] = &[Key::char('r'), Key::char('d')];
 /// Delete an agent.
 pub const DELETE: &[Key] = &[Key::char('x'), Key::plain(KeyCode::Delete)];
+/// New code for an agent.
+pub const UPLOAD: &[Key] = &[Key::char('u')];
 /// Narrow a list.
 pub const FILTER: &[Key] = &[Key::char('/')];
 /// Do it once more.

@@ -1,13 +1,14 @@
 use std::time::Duration;
 
-use castari_common::agents::{CreateAgent, SourceType};
+use castari_common::agents::{Agent, CreateAgent, SourceType};
 use crossterm::event::KeyEvent;
 use ratatui::layout::Rect;
 
-use super::{Component, Context, Launch, Region};
+use super::{Component, Context, Kind, Launch, Region};
 use crate::effects::{Effect, Source};
 use crate::input::{Action, Command, Field, keys};
 use crate::message::{Answer, Completion, Failure, Folder, Message, Task};
+use crate::text;
 use crate::view::{self, Canvas};
 
 /// How long to wait for the next key of a path before looking into the folder.
@@ -19,46 +20,6 @@ pub const SOURCES: Region = Region(0);
 pub const FIELDS: Region = Region(1);
 /// The region of the button.
 pub const SUBMIT: Region = Region(2);
-
-/// What an agent can be made of.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Kind {
-    /// A folder on this machine.
-    Folder,
-    /// A repository.
-    Git,
-    /// The bundled starter agent.
-    Starter,
-}
-
-impl Kind {
-    /// All of them, in the order of their tabs.
-    pub const ALL: [Self; 3] = [Self::Folder, Self::Git, Self::Starter];
-
-    /// What its tab says.
-    #[must_use]
-    pub fn title(self) -> &'static str {
-        match self {
-            Self::Folder => "Folder",
-            Self::Git => "Git URL",
-            Self::Starter => "Starter agent",
-        }
-    }
-
-    /// What one should know of it.
-    #[must_use]
-    pub fn about(self) -> &'static str {
-        match self {
-            Self::Folder => {
-                "A folder on this machine with a castari.json. It is packed without node_modules, .git and what .gitignore names."
-            }
-            Self::Git => "A repository with a castari.json, cloned by the server at each deploy.",
-            Self::Starter => {
-                "A small agent that comes with the server. Needs nothing: good to see how everything works."
-            }
-        }
-    }
-}
 
 /// Where the keys go in the form.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -75,8 +36,10 @@ const BRANCH: usize = 2;
 const NAME: usize = 3;
 const SLUG: usize = 4;
 
-/// The form that makes an agent.
+/// The form that makes an agent, or gives one that exists new code.
 pub struct Create {
+    /// The agent that gets new code.
+    pub existing: Option<Agent>,
     /// What it is to be made of.
     pub kind: Kind,
     fields: [Field; 5],
@@ -101,6 +64,7 @@ impl Create {
     #[must_use]
     pub fn new(chosen: Option<Kind>) -> Self {
         let mut form = Self {
+            existing: None,
             kind: Kind::Folder,
             fields: [
                 Field::new("Folder", "~/my-agent"),
@@ -124,6 +88,14 @@ impl Create {
             form.choose(kind);
             form.focus = Focus::Field(form.visible()[0]);
         }
+        form
+    }
+
+    /// A form that asks only for the folder with an agent's new code.
+    #[must_use]
+    pub fn code_for(agent: Agent) -> Self {
+        let mut form = Self::new(Some(Kind::Folder));
+        form.existing = Some(agent);
         form
     }
 
@@ -151,6 +123,11 @@ impl Create {
         index == PATH
     }
 
+    /// What the form does.
+    fn verb(&self) -> &'static str {
+        if self.existing.is_some() { "deploy" } else { "create" }
+    }
+
     /// Whether it is being made.
     #[must_use]
     pub fn is_creating(&self) -> bool {
@@ -159,6 +136,7 @@ impl Create {
 
     fn visible(&self) -> &'static [usize] {
         match self.kind {
+            Kind::Folder if self.existing.is_some() => &[PATH],
             Kind::Folder => &[PATH, NAME, SLUG],
             Kind::Git => &[URL, BRANCH, NAME, SLUG],
             Kind::Starter => &[NAME, SLUG],
@@ -197,7 +175,10 @@ impl Create {
     }
 
     fn turn_focus(&mut self, forward: bool) {
-        let mut order = vec![Focus::Kind];
+        let mut order = Vec::new();
+        if self.existing.is_none() {
+            order.push(Focus::Kind);
+        }
         order.extend(self.visible().iter().map(|index| Focus::Field(*index)));
         order.push(Focus::Submit);
         let place = order.iter().position(|focus| *focus == self.focus).unwrap_or(0);
@@ -233,6 +214,7 @@ impl Create {
 
     fn submit(&mut self, cx: &mut Context<'_>) {
         self.error = None;
+        self.candidates.clear();
         let needed = match self.kind {
             Kind::Folder => vec![(PATH, "which folder? Tab completes")],
             Kind::Git => vec![(URL, "which repository?")],
@@ -288,7 +270,13 @@ impl Create {
             return;
         }
         match found {
-            Ok(_) => self.create(cx),
+            Ok(folder) => match self.existing.take() {
+                Some(agent) => {
+                    self.made = true;
+                    cx.open(Launch::new(agent, Source::Folder(folder.path.clone())));
+                }
+                None => self.create(cx),
+            },
             Err(problem) => {
                 self.fields[PATH].error = Some(problem.clone());
                 self.focus = Focus::Field(PATH);
@@ -307,7 +295,7 @@ impl Create {
         self.candidates.clone_from(&completion.candidates);
     }
 
-    fn receive_created(&mut self, answer: &Answer<castari_common::agents::Agent>, cx: &mut Context<'_>) {
+    fn receive_created(&mut self, answer: &Answer<Agent>, cx: &mut Context<'_>) {
         self.creating = None;
         match answer {
             Ok(agent) => {
@@ -361,7 +349,10 @@ impl Create {
 
 impl Component for Create {
     fn title(&self) -> String {
-        "New agent".into()
+        match &self.existing {
+            None => "New agent".into(),
+            Some(agent) => format!("New code for {}", text::line(&agent.name)),
+        }
     }
 
     fn commands(&self) -> Vec<Command> {
@@ -381,12 +372,7 @@ impl Component for Create {
                 .push(Command::new(keys::LEFT, "kind before", Action::Left, "To the kind of source before").quiet());
             commands.push(Command::new(keys::ENTER, "fill in", Action::NextField, "To the fields"));
         } else {
-            commands.push(Command::new(
-                keys::ENTER,
-                "create",
-                Action::Submit,
-                "Create the agent and deploy it",
-            ));
+            commands.push(Command::new(keys::ENTER, self.verb(), Action::Submit, "Deploy it"));
         }
         if self.focus == Focus::Field(PATH) {
             commands.push(Command::new(

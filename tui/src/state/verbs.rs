@@ -2,13 +2,13 @@
 
 use castari_common::agents::{Agent, AgentStatus};
 
-use super::{Confirm, Context, Invoke};
+use super::{Confirm, Context, Create, Invoke};
 use crate::effects::Effect;
 use crate::input::{Action, Command, keys};
 use crate::message::Act;
 
 /// The commands for the agent that is selected, if one is.
-pub fn commands(agent: Option<&Agent>) -> [Command; 4] {
+pub fn commands(agent: Option<&Agent>) -> [Command; 5] {
     let none = agent.is_none().then_some("no agent is selected");
     let status = agent.map(|agent| agent.status);
     let idle = match status {
@@ -42,6 +42,14 @@ pub fn commands(agent: Option<&Agent>) -> [Command; 4] {
             "Deploy the agent from its latest code",
         )
         .unless(none.or(deploying)),
+        Command::new(
+            keys::UPLOAD,
+            "upload",
+            Action::Upload,
+            "Upload new code from a folder and deploy it",
+        )
+        .unless(none.or(deploying))
+        .quiet(),
         Command::new(keys::STOP, "stop", Action::Stop, "Take the agent out of service").unless(none.or(stopped)),
         Command::new(
             keys::DELETE,
@@ -57,7 +65,7 @@ pub fn commands(agent: Option<&Agent>) -> [Command; 4] {
 pub fn perform(action: Action, agent: Option<&Agent>, cx: &mut Context<'_>) -> bool {
     if !matches!(
         action,
-        Action::Invoke | Action::Redeploy | Action::Stop | Action::Delete
+        Action::Invoke | Action::Redeploy | Action::Upload | Action::Stop | Action::Delete
     ) {
         return false;
     }
@@ -65,6 +73,7 @@ pub fn perform(action: Action, agent: Option<&Agent>, cx: &mut Context<'_>) -> b
     let slug = agent.slug.clone();
     match action {
         Action::Invoke => cx.open(Invoke::new(slug, agent.name.clone())),
+        Action::Upload => cx.open(Create::code_for(agent.clone())),
         Action::Redeploy if agent.status == AgentStatus::Active => cx.open(Confirm::new(
             "Redeploy",
             &agent.name,

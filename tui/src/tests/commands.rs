@@ -56,6 +56,7 @@ pub fn scenes() -> Vec<Scene> {
         ("create, path", || go("n\n")),
         ("create, git", || go("n<<\n")),
         ("create, starter", || go("n<\n")),
+        ("new code", || go("u")),
         ("creating", || go("n<\n\n")),
         ("launching", launched),
         ("launch failed", || {

@@ -90,7 +90,7 @@ fn hostile_world() -> World {
         invocation.error_message = Some(HOSTILE.into());
         invocation.session_id = HOSTILE.into();
     }
-    world.log = format!("{HOSTILE}\n").repeat(100) + &"x".repeat(3_000_000);
+    world.log = format!("{HOSTILE}\n").repeat(100) + &"x".repeat(300_000);
     world
 }
 

@@ -93,6 +93,13 @@ fn create() {
     look("create_slug_taken", &mut stage);
 }
 
+#[test]
+fn new_code() {
+    let mut stage = Stage::new(World::full());
+    stage.keys("u");
+    look("new_code", &mut stage);
+}
+
 fn launched() -> (Stage, crate::message::Task) {
     let mut stage = Stage::new(World::default());
     stage.keys("n");

@@ -15,7 +15,8 @@ pub fn draw(form: &Create, canvas: &mut Canvas<'_>, area: Rect) {
     let gap = u16::from(roomy);
     let fields = u16::try_from(form.rows().count()).unwrap_or(0);
     let errors = u16::try_from(form.rows().filter(|(_, field, _)| field.error.is_some()).count()).unwrap_or(0);
-    let height = 7 + 2 * gap + fields * (1 + gap) + errors;
+    let kind_rows = if form.existing.is_some() { 0 } else { 1 + gap };
+    let height = 7 + 2 * gap + fields * (1 + gap) + errors - (1 + gap) + kind_rows;
     let popup = canvas.popup(area, WIDTH, height);
     let inner = canvas.panel(popup, &form.title(), true);
     let mut pen = Pen {
@@ -23,8 +24,10 @@ pub fn draw(form: &Create, canvas: &mut Canvas<'_>, area: Rect) {
         y: inner.y + gap,
         gap,
     };
-    kinds(form, canvas, &mut pen);
-    pen.y += gap;
+    if form.existing.is_none() {
+        kinds(form, canvas, &mut pen);
+        pen.y += gap;
+    }
     let about = pen.rest(2);
     pen.y += canvas.put_wrapped(about, form.kind.about(), canvas.theme.dim).max(1) + gap;
     if inner.height < 11 {
@@ -130,10 +133,10 @@ fn remark(form: &Create, canvas: &mut Canvas<'_>, pen: &mut Pen, index: usize, e
 
 fn submit(form: &Create, canvas: &mut Canvas<'_>, inner: Rect) {
     let y = inner.bottom().saturating_sub(1);
-    let label = if form.is_creating() {
-        "Creating…"
-    } else {
-        "Create and deploy"
+    let label = match (form.is_creating(), &form.existing) {
+        (true, None) => "Creating…",
+        (false, None) => "Create and deploy",
+        (_, Some(_)) => "Upload and deploy",
     };
     let used = canvas.button(
         inner.x,
