@@ -15,8 +15,9 @@ pub fn draw(form: &Create, canvas: &mut Canvas<'_>, area: Rect) {
     let gap = u16::from(roomy);
     let fields = u16::try_from(form.rows().count()).unwrap_or(0);
     let errors = u16::try_from(form.rows().filter(|(_, field, _)| field.error.is_some()).count()).unwrap_or(0);
-    let kind_rows = if form.existing.is_some() { 0 } else { 1 + gap };
-    let height = 7 + 2 * gap + fields * (1 + gap) + errors - (1 + gap) + kind_rows;
+    let kinds_rows = if form.existing.is_some() { 0 } else { 1 + gap };
+    let about_rows = if roomy { 2 + gap } else { 1 };
+    let height = 3 + gap + kinds_rows + about_rows + fields * (1 + gap) + errors;
     let popup = canvas.popup(area, WIDTH, height);
     let inner = canvas.panel(popup, &form.title(), true);
     let mut pen = Pen {
@@ -28,26 +29,16 @@ pub fn draw(form: &Create, canvas: &mut Canvas<'_>, area: Rect) {
         kinds(form, canvas, &mut pen);
         pen.y += gap;
     }
-    let about = pen.rest(2);
-    pen.y += canvas.put_wrapped(about, form.kind.about(), canvas.theme.dim).max(1) + gap;
-    if inner.height < 11 {
-        // Where there is hardly room, the fields matter more than what is said of them.
-        pen.y = about.y;
-        canvas.buffer.set_style(about, canvas.theme.text);
+    // Where there is hardly room, the fields matter more than what is said of them.
+    if roomy {
+        canvas.put_wrapped(pen.rest(2), form.kind.about(), canvas.theme.dim);
+        pen.y += 2 + gap;
     }
     for (index, field, focused) in form.rows() {
         let row = pen.rest(1);
         if row.height == 0 {
             break;
         }
-        canvas.fill(row, canvas.theme.text);
-        canvas.put(
-            row.x,
-            row.y,
-            row.width,
-            &" ".repeat(row.width.into()),
-            canvas.theme.text,
-        );
         let label_style = if focused { canvas.theme.accent } else { canvas.theme.dim };
         canvas.put(row.x, row.y, LABEL, field.label, label_style);
         let room = Rect {
