@@ -20,7 +20,7 @@ use futures::FutureExt;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::AbortHandle;
 
-use crate::message::{Act, Answer, Failure, Message, Stale, Task};
+use crate::message::{Act, Answer, Failure, FailureKind, Message, Stale, Task};
 use gate::Gate;
 pub use launch::Source;
 
@@ -269,7 +269,12 @@ async fn patiently<T>(call: impl Future<Output = Result<T, ClientError>>) -> Ans
 async fn perform(client: &Client, act: Act, slug: &str) -> Answer<()> {
     match act {
         Act::Stop => patiently(client.stop_agent(slug)).await.map(drop),
-        Act::Deploy => patiently(client.redeploy(slug, false)).await.map(drop),
+        Act::Deploy => match patiently(client.redeploy(slug, false)).await {
+            // Not every server of this API has the route; a deploy does the same there.
+            Err(failure) if failure.kind == FailureKind::Missing => patiently(client.deploy(slug, false)).await,
+            other => other,
+        }
+        .map(drop),
         Act::Delete => patiently(client.delete_agent(slug)).await,
     }
 }

@@ -96,13 +96,21 @@ async fn upload(
 }
 
 async fn deploy(client: &Client, slug: &str, send: &(impl Fn(LaunchStep) + Sync)) -> Answer<Agent> {
-    let former = newest(client, slug).await?.map(|deployment| deployment.id);
+    let former = match newest(client, slug).await {
+        Ok(deployment) => Some(deployment.map(|deployment| deployment.id)),
+        // A server that keeps no list of deployments: then the agent's status alone tells how it ends.
+        Err(failure) if failure.kind == FailureKind::Missing => None,
+        Err(failure) => return Err(failure),
+    };
     match patiently(client.deploy(slug, false)).await {
         Ok(_) => {}
         // Somebody else was faster: then theirs is the one to watch.
         Err(failure) if failure.has_code("deploy_in_progress") => {}
         Err(failure) => return Err(failure),
     }
+    let Some(former) = former else {
+        return ended(client, slug, None).await;
+    };
     let Some(deployment) = appeared(client, slug, former.as_deref()).await? else {
         return Err(Failure::local("the server took the deploy but lists no deployment"));
     };
@@ -112,7 +120,7 @@ async fn deploy(client: &Client, slug: &str, send: &(impl Fn(LaunchStep) + Sync)
         piece => send(LaunchStep::Log(piece)),
     })
     .await;
-    ended(client, slug, &deployment.id).await
+    ended(client, slug, Some(&deployment.id)).await
 }
 
 async fn newest(client: &Client, slug: &str) -> Answer<Option<Deployment>> {
@@ -136,15 +144,17 @@ async fn appeared(client: &Client, slug: &str, former: Option<&str>) -> Answer<O
 }
 
 /// What became of a deployment whose log has ended. Waits as long as it takes, also for a server that is away.
-async fn ended(client: &Client, slug: &str, id: &str) -> Answer<Agent> {
+async fn ended(client: &Client, slug: &str, id: Option<&str>) -> Answer<Agent> {
     let mut wait = LOOK_AGAIN.0;
     loop {
         let found = async {
             let agent = patiently(client.agent(slug)).await?;
-            Ok::<_, Failure>((
-                newest(client, slug).await?.filter(|deployment| deployment.id == id),
-                agent,
-            ))
+            let newest = if id.is_some() {
+                newest(client, slug).await?
+            } else {
+                None
+            };
+            Ok::<_, Failure>((newest.filter(|newest| Some(newest.id.as_str()) == id), agent))
         };
         match found.await {
             Ok((Some(deployment), _)) if deployment.status == DeploymentStatus::Failed => {

@@ -277,6 +277,15 @@ async fn a_server_that_tells_no_changes_is_looked_at_from_time_to_time() {
     // From here on no time passes but what the loop waits for.
     tokio::time::pause();
     journey.sees("Release notes").await;
+    tokio::time::resume();
+    journey.mock.data.lock().unwrap().agents.truncate(1);
+    journey.let_go(2);
+    journey.keys("n");
+    journey.sees("New agent").await;
+    journey.press(KeyCode::Left);
+    journey.press(KeyCode::Enter);
+    journey.press(KeyCode::Enter);
+    journey.sees("It is in service").await;
 }
 
 #[tokio::test]

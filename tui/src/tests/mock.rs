@@ -39,6 +39,7 @@ pub struct Data {
     pub uploaded: Vec<u8>,
     pub fail_next_deploy: bool,
     pub cancelled: usize,
+    /// Whether it is like a server that has neither a stream of changes nor deployments.
     pub tells_no_changes: bool,
     pub answers_garbage: bool,
 }
@@ -230,9 +231,12 @@ async fn deploy(State(mock): State<Shared>, Path(slug): Path<String>) -> Respons
     (StatusCode::ACCEPTED, Json(mock.agent(&slug).unwrap())).into_response()
 }
 
-async fn deployments(State(mock): State<Shared>) -> Json<Value> {
+async fn deployments(State(mock): State<Shared>) -> Response {
     let data = mock.data.lock().unwrap();
-    list("deployments", &data.deployments, data.deployments.len())
+    if data.tells_no_changes {
+        return refuse(StatusCode::NOT_FOUND, "not_found", "Not Found");
+    }
+    list("deployments", &data.deployments, data.deployments.len()).into_response()
 }
 
 async fn log(State(mock): State<Shared>, Query(query): Query<Value>) -> Response {

@@ -94,6 +94,25 @@ fn create() {
 }
 
 #[test]
+fn a_git_url_names_the_agent() {
+    let mut stage = Stage::new(World::default());
+    stage.keys("n");
+    stage.press(KeyCode::Right);
+    stage.press(KeyCode::Enter);
+    stage.keys("https://github.com/acme/invoice-reader.git");
+    look("create_git", &mut stage);
+    stage.press(KeyCode::Enter);
+    let Some(Effect::Create(_, agent)) = stage.effects.last().cloned() else {
+        panic!("not created")
+    };
+    assert_eq!((agent.name.as_str(), agent.git_branch), ("invoice-reader", None));
+    assert_eq!(
+        agent.git_repo_url.as_deref(),
+        Some("https://github.com/acme/invoice-reader.git")
+    );
+}
+
+#[test]
 fn new_code() {
     let mut stage = Stage::new(World::full());
     stage.keys("u");
