@@ -1,3 +1,2 @@
-//! The `castari` program.
-
+//! x
 fn main() {}

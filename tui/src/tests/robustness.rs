@@ -193,3 +193,30 @@ fn the_selection_stays_on_its_row_when_rows_come_and_go() {
     stage.send(Message::Refresh(crate::message::Stale::ALL));
     assert!(selected(&mut stage).contains("Log summariser"));
 }
+
+#[test]
+fn the_mouse_selects_opens_and_scrolls() {
+    let mut stage = Stage::new(World::full());
+    let mouse = |stage: &mut Stage, kind, column, row| {
+        let modifiers = KeyModifiers::NONE;
+        stage.send(Message::Terminal(Event::Mouse(MouseEvent {
+            kind,
+            column,
+            row,
+            modifiers,
+        })));
+        text(&stage.draw(120, 36))
+    };
+    let click = MouseEventKind::Down(MouseButton::Left);
+    stage.draw(120, 36);
+    assert!(mouse(&mut stage, click, 20, 5).contains("▌● active     Support triage"));
+    assert!(mouse(&mut stage, click, 20, 5).contains("Agents › Support triage"));
+    assert!(mouse(&mut stage, MouseEventKind::ScrollDown, 10, 10).contains("▌✓ succeeded"));
+    assert!(mouse(&mut stage, click, 28, 0).contains("╭─ Invocations ─"));
+    assert!(mouse(&mut stage, MouseEventKind::ScrollDown, 10, 10).contains("▌✓ completed  翻訳"));
+    assert!(mouse(&mut stage, click, 116, 35).contains("╭─ Help"));
+    assert!(
+        mouse(&mut stage, click, 15, 0).contains("╭─ Help"),
+        "what is covered is not hit"
+    );
+}
