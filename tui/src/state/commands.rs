@@ -16,6 +16,11 @@ impl App {
             .setup
             .bundled
             .then_some("the server runs in this process and would stop too");
+        let leave = if self.setup.bundled {
+            "Leave; the server in this process ends too"
+        } else {
+            "Leave; the server and its agents go on"
+        };
         let mut commands = vec![Command::new(keys::HELP, "help", Action::Help, "What can be done here")];
         if !self.has_layers() {
             commands.extend([
@@ -35,12 +40,7 @@ impl App {
                     "Go to the previous pane",
                 )
                 .quiet(),
-                Command::new(
-                    keys::QUIT,
-                    "quit",
-                    Action::Quit,
-                    "Leave; agents and server go on where they run",
-                ),
+                Command::new(keys::QUIT, "quit", Action::Quit, leave),
             ]);
         }
         commands.extend([
