@@ -133,7 +133,14 @@ impl From<ClientError> for Failure {
                     fields,
                 };
             }
-            ClientError::Unreachable(_) | ClientError::Unusable(_) => {
+            // The chain of causes is for a log: what a person needs is the last of them.
+            ClientError::Unreachable(causes) => {
+                let cause = causes.rsplit(": ").next().unwrap_or_default();
+                let text = format!("cannot reach the server: {cause}");
+                let kind = FailureKind::Unreachable;
+                return Self { kind, text, fields };
+            }
+            ClientError::Unusable(text) => {
                 let kind = FailureKind::Unreachable;
                 return Self { kind, text, fields };
             }

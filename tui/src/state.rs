@@ -133,7 +133,7 @@ impl App {
     pub fn new(setup: Setup, now: Timestamp) -> (Self, Vec<Effect>) {
         let mut app = Self {
             setup,
-            link: Link::new(now),
+            link: Link::new(),
             toasts: Toasts::default(),
             panes: PaneId::ALL.map(|id| (id, vec![id.root()])).into(),
             current: 0,

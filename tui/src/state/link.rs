@@ -15,8 +15,8 @@ pub enum Standing {
     Polling,
     /// It is away; everything on the screen is from before then.
     Lost {
-        /// When it last answered.
-        since: Timestamp,
+        /// When it last answered, if it ever did.
+        since: Option<Timestamp>,
         /// What came of the last try.
         reason: String,
     },
@@ -38,16 +38,16 @@ pub struct Link {
     /// How things stand.
     pub standing: Standing,
     /// When the server last answered.
-    last_answer: Timestamp,
+    last_answer: Option<Timestamp>,
     /// Whether the server tells of changes; `None` while that is not known.
     feed: Option<bool>,
 }
 
 impl Link {
-    pub(super) fn new(now: Timestamp) -> Self {
+    pub(super) fn new() -> Self {
         Self {
             standing: Standing::Connecting,
-            last_answer: now,
+            last_answer: None,
             feed: None,
         }
     }
@@ -80,7 +80,7 @@ impl Link {
     }
 
     fn answered(&mut self, now: Timestamp) -> bool {
-        self.last_answer = now;
+        self.last_answer = Some(now);
         let was_away = matches!(self.standing, Standing::Lost { .. } | Standing::Denied { .. });
         if matches!(self.standing, Standing::Limited { until } if until > now) {
             return false;

@@ -241,6 +241,7 @@ fn trouble_with_the_server() {
     })));
     look("limited", &mut stage);
     let mut stage = Stage::new(World::default());
+    stage.send(Message::Feed(Feed::Alive));
     let denied = Failure {
         kind: FailureKind::Unauthorised,
         text: "Invalid API key".into(),
@@ -285,4 +286,11 @@ fn a_launch_that_is_hidden_tells_of_its_end() {
     let active = fixtures::agent(7, "Starter", AgentStatus::Active);
     stage.send(Message::Launch(task, LaunchStep::Active(Box::new(active))));
     look("launch_hidden", &mut stage);
+}
+
+#[test]
+fn a_server_that_never_answered() {
+    let mut stage = Stage::silent();
+    stage.send(Message::Feed(Feed::Failed(Failure::timeout())));
+    look("never_answered", &mut stage);
 }

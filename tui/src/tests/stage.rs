@@ -78,6 +78,19 @@ impl Stage {
         stage
     }
 
+    /// A dashboard whose server has not answered anything.
+    pub fn silent() -> Self {
+        let now = fixtures::now();
+        let (app, effects) = App::new(setup(Theme::dark()), now);
+        let world = World::default();
+        Self {
+            app,
+            now,
+            world,
+            effects,
+        }
+    }
+
     pub fn send(&mut self, message: Message) {
         let effects = self.app.update(message, self.now);
         self.answer(effects);

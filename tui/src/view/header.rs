@@ -76,7 +76,13 @@ fn server(app: &App, canvas: &mut Canvas<'_>, room: Rect) {
 /// What has to be said of the server in a row of its own.
 pub fn notice(link: &Link, canvas: &Canvas<'_>) -> Option<String> {
     match &link.standing {
-        Standing::Lost { since, reason } => {
+        Standing::Lost { since: None, reason } => {
+            Some(format!("⚠ No answer from the server yet. Trying again… ({reason})"))
+        }
+        Standing::Lost {
+            since: Some(since),
+            reason,
+        } => {
             let clock = clock(*since, canvas);
             let ago = text::ago_phrase(canvas.now, *since);
             Some(format!(
