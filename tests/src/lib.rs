@@ -1,1 +1,39 @@
-//! x
+//! What the end-to-end tests stand on: a server that really runs, agents to give it, and a look at what it does to the
+//! machine.
+
+#![expect(
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "in a test, what does not work is to be seen at once"
+)]
+
+pub mod archive;
+pub mod host;
+pub mod process;
+mod program;
+mod server;
+pub mod shape;
+
+pub use program::program;
+pub use server::{Answer, Castari, Options, run};
+
+use std::time::{Duration, Instant};
+
+/// Waits for a condition that nothing tells of, such as the end of a process that is not ours.
+pub async fn eventually(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < limit, "not within {limit:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Waits for something that has to come, for a while.
+pub async fn within<T>(what: &str, limit: Duration, work: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(limit, work).await {
+        Ok(done) => done,
+        Err(_) => panic!("not within {limit:?}: {what}"),
+    }
+}

@@ -1,0 +1,5 @@
+//! The server from outside: the real program, over HTTP, and what it leaves on the machine.
+
+mod agents;
+mod api;
+mod start;
