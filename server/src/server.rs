@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -71,6 +72,7 @@ impl Server {
     /// # Errors
     /// Why it cannot be.
     pub async fn start(settings: Settings, program: &Path) -> Result<Self, StartError> {
+        set_limits();
         let data_dir = settings.data_dir.clone();
         private_dir(&data_dir)?;
         let lock = lock(&data_dir)?;
@@ -128,6 +130,15 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
     TcpListener::bind(address)
         .await
         .map_err(|source| StartError::Listen { address, source })
+}
+
+/// Lets this process open as many files as it may, as every sandbox and connection takes some, and leave no core dump:
+/// its memory holds what its users keep secret.
+fn set_limits() {
+    if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
+    }
+    let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
 }
 
 /// Makes sure that no other server uses a data directory.

@@ -1,7 +1,7 @@
 //! HTTP, and nothing else: who asks, what exactly, how often they may; the platform does the rest.
 //!
-//! The way of a request, from the outside in: [`catch`] (panics, internal errors) → [`limits`] (who, how often) → its
-//! route in one of the resources' files → an extractor of [`check`] (what breaks the schema) → the platform.
+//! The way of a request, from the outside in: `catch` (panics, internal errors) → `limits` (who, how often) → its
+//! route in one of the resources' files → an extractor of `check` (what breaks the schema) → the platform.
 
 mod account;
 mod agents;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -111,6 +112,7 @@ impl Launcher {
     pub fn start(program: &Path, data_dir: &Path, host: Host, policy: Policy) -> Result<Self, SandboxError> {
         let (socket, theirs) = Socket::pair().map_err(SandboxError::system("make the spawner's socket"))?;
         let process = std::process::Command::new(program)
+            .arg0("castari")
             .arg(SPAWNER_ARGUMENT)
             .current_dir(data_dir)
             .env_clear()

@@ -53,7 +53,7 @@ pub(super) fn failure(stderr: &str) -> BuildError {
     BuildError::Failed(format!("The TypeScript cannot be run: {reason}"))
 }
 
-/// Strips every typed file of a folder, prints what the entry point became, and says on stderr what is wrong.
+/// Strips every typed file of a folder, prints on stdout what the entry point became, and on stderr what is wrong.
 #[must_use]
 pub fn strip_types(folder: &Path, entrypoint: &Path) -> ExitCode {
     let stripped = Project::find(folder).and_then(|project| project.strip(entrypoint));
