@@ -6,6 +6,7 @@
 
 pub mod account;
 pub mod agents;
+pub mod api_keys;
 mod client;
 pub mod deployments;
 mod error;

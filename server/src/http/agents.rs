@@ -45,7 +45,9 @@ async fn list(
     caller: Caller,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<AgentList>, ApiError> {
-    Ok(Json(api.platform.agents(&caller.0.id, query.filter, query.page).await?))
+    Ok(Json(
+        api.platform.agents(caller.user_id(), query.filter, query.page).await?,
+    ))
 }
 
 async fn create(
@@ -53,7 +55,7 @@ async fn create(
     caller: Caller,
     Body(agent): Body<CreateAgent>,
 ) -> Result<(StatusCode, Json<Agent>), ApiError> {
-    let agent = api.platform.create_agent(&caller.0.id, agent).await?;
+    let agent = api.platform.create_agent(caller.user_id(), agent).await?;
     Ok((StatusCode::CREATED, Json(agent)))
 }
 
@@ -67,12 +69,12 @@ async fn update(
     Path([slug]): Path<1>,
     Body(change): Body<UpdateAgent>,
 ) -> Result<Json<Agent>, ApiError> {
-    let updated = api.platform.update_agent(&caller.0.id, &slug, change).await?;
+    let updated = api.platform.update_agent(caller.user_id(), &slug, change).await?;
     updated.map(Json).ok_or_else(agent_not_found)
 }
 
 async fn remove(State(api): State<Api>, caller: Caller, Path([slug]): Path<1>) -> Result<StatusCode, ApiError> {
-    if api.platform.delete_agent(&caller.0.id, &slug).await? {
+    if api.platform.delete_agent(caller.user_id(), &slug).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(agent_not_found())
@@ -99,7 +101,7 @@ async fn deploy(
 }
 
 async fn stop(State(api): State<Api>, caller: Caller, Path([slug]): Path<1>) -> Result<Json<Agent>, ApiError> {
-    let stopped = api.platform.stop_agent(&caller.0.id, &slug).await?;
+    let stopped = api.platform.stop_agent(caller.user_id(), &slug).await?;
     stopped.map(Json).ok_or_else(agent_not_found)
 }
 

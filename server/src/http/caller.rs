@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::Api;
 use super::error::ApiError;
-use crate::platform::account::{KeyHash, hash_key};
+use crate::platform::api_keys::{self, KeyHash};
 
 /// How often it is noted that a key was used.
 const TOUCH_EVERY: SignedDuration = SignedDuration::from_mins(1);
@@ -21,7 +21,17 @@ const TOUCH_EVERY: SignedDuration = SignedDuration::from_mins(1);
 /// The account that a request's credential belongs to. As an argument of a handler it is what makes the handler need
 /// one.
 #[derive(Clone, Debug)]
-pub(super) struct Caller(pub Me);
+pub(super) struct Caller {
+    pub me: Me,
+    /// The hash of the key that was shown.
+    pub key: KeyHash,
+}
+
+impl Caller {
+    pub fn user_id(&self) -> &str {
+        &self.me.id
+    }
+}
 
 /// What a request's credential came to.
 #[derive(Clone, Debug)]
@@ -47,22 +57,22 @@ impl Api {
         let Some(token) = bearer(header.as_bytes()) else {
             return Ok(Identity::Malformed);
         };
-        let Some(hash) = hash_key(token) else {
+        let Some(key) = api_keys::hash(token) else {
             return Ok(Identity::Unknown);
         };
-        let Some(me) = self.platform.authenticate(hash).await? else {
+        let Some(me) = self.platform.authenticate(key).await? else {
             return Ok(Identity::Unknown);
         };
-        if self.callers.is_touch_due(hash, self.platform.world.now()) {
+        if self.callers.is_touch_due(key, self.platform.world.now()) {
             let platform = self.platform.clone();
-            tokio::spawn(async move { platform.touch_key(hash).await });
+            tokio::spawn(async move { platform.touch_api_key(key).await });
         }
-        Ok(Identity::Known(Caller(me)))
+        Ok(Identity::Known(Caller { me, key }))
     }
 
     /// The caller's agent.
     pub(super) async fn agent(&self, caller: &Caller, slug: &str) -> Result<Agent, ApiError> {
-        let agent = self.platform.agent(&caller.0.id, slug).await?;
+        let agent = self.platform.agent(caller.user_id(), slug).await?;
         agent.ok_or_else(agent_not_found)
     }
 }

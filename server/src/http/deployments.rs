@@ -29,7 +29,7 @@ async fn list(
     Path([slug]): Path<1>,
     Query(page): Query<Page>,
 ) -> Result<Json<DeploymentList>, ApiError> {
-    let listed = api.platform.deployments(&caller.0.id, &slug, page).await?;
+    let listed = api.platform.deployments(caller.user_id(), &slug, page).await?;
     listed.map(Json).ok_or_else(agent_not_found)
 }
 
@@ -49,7 +49,7 @@ async fn logs(
 ) -> Result<Response, ApiError> {
     let log = api
         .platform
-        .deployment_log(&caller.0.id, &slug, &id, query.follow)
+        .deployment_log(caller.user_id(), &slug, &id, query.follow)
         .await?;
     let log = log.ok_or_else(|| ApiError::not_found("deployment_not_found", "Deployment not found"))?;
     let pieces = stream::try_unfold((log, api.closing), async |(mut log, closing)| {

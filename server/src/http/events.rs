@@ -37,7 +37,7 @@ async fn follow(State(api): State<Api>, caller: Caller, headers: HeaderMap) -> R
     };
     let follower = Follower {
         api,
-        user_id: caller.0.id,
+        user_id: caller.me.id,
         first,
         live: following.live,
     };

@@ -44,7 +44,9 @@ async fn list(
     Query(query): Query<ListQuery>,
 ) -> Result<Json<InvocationList>, ApiError> {
     Ok(Json(
-        api.platform.invocations(&caller.0.id, query.filter, query.page).await?,
+        api.platform
+            .invocations(caller.user_id(), query.filter, query.page)
+            .await?,
     ))
 }
 
@@ -61,14 +63,14 @@ async fn list_of_agent(
 }
 
 async fn show(State(api): State<Api>, caller: Caller, Path([id]): Path<1>) -> Result<Json<Invocation>, ApiError> {
-    let invocation = api.platform.invocation(&caller.0.id, &id).await?;
+    let invocation = api.platform.invocation(caller.user_id(), &id).await?;
     invocation.map(Json).ok_or_else(invocation_not_found)
 }
 
 async fn logs(State(api): State<Api>, caller: Caller, Path([id]): Path<1>) -> Result<Response, ApiError> {
     let log = api
         .platform
-        .invocation_log(&caller.0.id, &id)
+        .invocation_log(caller.user_id(), &id)
         .await?
         .ok_or_else(invocation_not_found)?;
     Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], log).into_response())

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use jiff::{SignedDuration, Timestamp};
 
 use super::Api;
-use super::caller::{Caller, Identity};
+use super::caller::Identity;
 use super::error::ApiError;
 
 const WINDOW: SignedDuration = SignedDuration::from_secs(60);
@@ -117,7 +117,7 @@ pub(super) async fn apply(State(api): State<Api>, mut request: Request, next: Ne
         Err(error) => return error.into_response(),
     };
     let asker = match &identity {
-        Identity::Known(Caller(me)) => Asker::User(me.id.clone()),
+        Identity::Known(caller) => Asker::User(caller.me.id.clone()),
         _ => Asker::Address(address(&request)),
     };
     let (kind, counts) = classify(&request);

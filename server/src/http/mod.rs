@@ -5,6 +5,7 @@
 
 mod account;
 mod agents;
+mod api_keys;
 mod caller;
 mod catch;
 mod check;
@@ -59,6 +60,7 @@ impl Api {
         let resources = Router::new()
             .merge(account::routes())
             .merge(agents::routes())
+            .merge(api_keys::routes())
             .merge(deployments::routes())
             .merge(events::routes())
             .merge(invocations::routes());

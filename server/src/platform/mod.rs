@@ -3,6 +3,7 @@
 
 pub mod account;
 pub mod agents;
+pub mod api_keys;
 pub mod build;
 pub mod deployments;
 pub mod events;
@@ -11,7 +12,6 @@ mod output;
 mod running;
 mod world;
 
-use std::path::Path;
 use std::sync::Arc;
 
 use castari_common::invocations::InvocationFailure;
@@ -181,10 +181,4 @@ impl Platform {
             .sweep(|id| deployments.iter().any(|known| known == id))?;
         Ok(())
     }
-}
-
-/// Where the owner's API key is found in a data directory.
-#[must_use]
-pub fn owner_key_path(data_dir: &Path) -> std::path::PathBuf {
-    data_dir.join("owner.key")
 }

@@ -6,6 +6,7 @@
 
 pub mod account;
 pub mod agents;
+pub mod api_keys;
 mod connection;
 pub mod deployments;
 pub mod invocations;

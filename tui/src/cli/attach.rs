@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use castari_common::{Client, ClientError};
 use castari_server::Server;
-use castari_server::platform::owner_key_path;
+use castari_server::platform::account::owner_key_path;
 use castari_server::settings::Settings;
 use castari_tui::dashboard::{self, Attachment};
 use color_eyre::eyre::{Result, WrapErr, bail, eyre};
