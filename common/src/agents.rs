@@ -101,19 +101,23 @@ pub struct AgentFilter {
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
 pub struct CreateAgent {
     /// What people call it.
-    #[schema(min_length = 1, max_length = 255, pattern = r"\S")]
+    #[schema(
+        min_length = 1,
+        max_length = 255,
+        pattern = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"
+    )]
     pub name: String,
     /// What URLs call it; made from the name where left out.
     #[schema(min_length = 1, max_length = 100, pattern = "^[a-z0-9]+(-[a-z0-9]+)*$")]
     pub slug: Option<String>,
     /// What it is for.
-    #[schema(max_length = 10_000)]
+    #[schema(max_length = 10_000, pattern = r"^[^\x00]*$")]
     pub description: Option<String>,
     /// Where its code comes from; `git` where left out.
     #[schema(inline)]
     pub source_type: Option<SourceType>,
     /// The repository to clone, over `https` or `http`.
-    #[schema(max_length = 2048, pattern = r"^https?://[^\s/?#\x00-\x1f]+\S*$")]
+    #[schema(max_length = 2048, pattern = r"^https?://[^\s/?#\x00-\x1f\x7f]+[^\s\x00-\x1f\x7f]*$")]
     pub git_repo_url: Option<String>,
     /// The branch to clone; `main` where left out.
     #[schema(
@@ -123,7 +127,7 @@ pub struct CreateAgent {
     )]
     pub git_branch: Option<String>,
     /// The model that the agent is told to use.
-    #[schema(min_length = 1, max_length = 255)]
+    #[schema(min_length = 1, max_length = 255, pattern = r"^[^\x00-\x1f\x7f]+$")]
     pub default_model: Option<String>,
     /// How many model turns an invocation may take.
     #[schema(minimum = 1, maximum = 1000)]
@@ -138,15 +142,19 @@ pub struct CreateAgent {
 pub struct UpdateAgent {
     /// What people call it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(min_length = 1, max_length = 255, pattern = r"\S")]
+    #[schema(
+        min_length = 1,
+        max_length = 255,
+        pattern = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"
+    )]
     pub name: Option<String>,
     /// What it is for; `null` clears it.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
-    #[schema(max_length = 10_000, value_type = Option<String>)]
+    #[schema(max_length = 10_000, value_type = Option<String>, pattern = r"^[^\x00]*$")]
     pub description: Option<Option<String>>,
     /// The repository to clone; `null` clears it.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
-    #[schema(max_length = 2048, value_type = Option<String>, pattern = r"^https?://[^\s/?#\x00-\x1f]+\S*$")]
+    #[schema(max_length = 2048, value_type = Option<String>, pattern = r"^https?://[^\s/?#\x00-\x1f\x7f]+[^\s\x00-\x1f\x7f]*$")]
     pub git_repo_url: Option<Option<String>>,
     /// The branch to clone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -158,7 +166,7 @@ pub struct UpdateAgent {
     pub git_branch: Option<String>,
     /// The model that the agent is told to use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(min_length = 1, max_length = 255)]
+    #[schema(min_length = 1, max_length = 255, pattern = r"^[^\x00-\x1f\x7f]+$")]
     pub default_model: Option<String>,
     /// How many model turns an invocation may take.
     #[serde(default, skip_serializing_if = "Option::is_none")]

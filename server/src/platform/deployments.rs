@@ -114,12 +114,7 @@ impl Platform {
         };
         self.collect().await?;
         let (agent, message) = if deploy {
-            let agent = self.deploy(agent, true).await?;
-            // Only a deploy that failed leaves something to say.
-            if let Some(reason) = agent.status_message {
-                return Err(PlatformError::rejected("deploy_failed", reason));
-            }
-            (agent, "Code uploaded and deployed")
+            (self.deploy(agent, true).await?, "Code uploaded and deployed")
         } else {
             (self.reread(agent).await?, "Code uploaded")
         };
@@ -132,10 +127,10 @@ impl Platform {
         })
     }
 
-    /// Deploys an agent from its latest code; with `wait`, answers when that has ended, well or not.
+    /// Deploys an agent from its latest code; with `wait`, answers when that has ended.
     ///
     /// # Errors
-    /// `deploy_in_progress`, or when the store or the disk fails.
+    /// `deploy_in_progress`, with `wait` also `deploy_failed`, or when the store or the disk fails.
     pub async fn deploy(self: &Arc<Self>, agent: Agent, wait: bool) -> Result<Agent, PlatformError> {
         let accepted = self.accept(agent).await?;
         let agent = accepted.agent.clone();
@@ -146,7 +141,12 @@ impl Platform {
         }
         // A failure to record how it ended is in the log already.
         let _ = task.await;
-        self.reread(agent).await
+        let agent = self.reread(agent).await?;
+        // Only a deploy that failed leaves something to say.
+        match agent.status_message {
+            Some(reason) => Err(PlatformError::rejected("deploy_failed", reason)),
+            None => Ok(agent),
+        }
     }
 
     async fn reread(&self, agent: Agent) -> Result<Agent, PlatformError> {
