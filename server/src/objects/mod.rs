@@ -115,8 +115,10 @@ impl Staging {
 }
 
 impl Drop for Staging {
+    /// Removes the directory elsewhere: it may hold a hundred thousand files, and whoever drops it may not wait.
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.path);
+        let path = std::mem::take(&mut self.path);
+        std::thread::spawn(move || fs::remove_dir_all(path));
     }
 }
 

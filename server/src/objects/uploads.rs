@@ -9,7 +9,8 @@ use tokio::io::AsyncWriteExt;
 
 use super::ObjectError;
 
-/// The archives.
+/// The archives. Clones are of one.
+#[derive(Clone)]
 pub struct Uploads {
     dir: PathBuf,
     staging: PathBuf,

@@ -5,6 +5,7 @@ use castari_common::events::EventKind;
 use castari_common::{Meta, Page};
 
 use super::{Platform, PlatformError};
+use crate::objects::blocking;
 use crate::store::{QueryResult, Read, agents, deployments};
 
 const DEFAULT_BRANCH: &str = "main";
@@ -167,9 +168,12 @@ impl Platform {
             .store
             .read(|read| Ok((deployments::serving_code(read)?, agents::uploads(read)?)));
         let (code, uploads) = used.await?;
-        self.objects.code.discard_all_but(&code)?;
-        self.objects.uploads.sweep(&uploads)?;
-        Ok(())
+        let (trees, archives) = (self.objects.code.clone(), self.objects.uploads.clone());
+        let removed = blocking(move || {
+            trees.discard_all_but(&code)?;
+            archives.sweep(&uploads)
+        });
+        Ok(removed.await?)
     }
 
     /// Tells of a change of an agent.
