@@ -2,4 +2,7 @@
 
 mod agents;
 mod api;
+mod deploy;
+mod git;
+mod invoke;
 mod start;
