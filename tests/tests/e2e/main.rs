@@ -2,7 +2,13 @@
 
 mod agents;
 mod api;
+mod crash;
+mod crowd;
 mod deploy;
+mod events;
 mod git;
+mod hostile;
 mod invoke;
+mod isolation;
+mod ordinary;
 mod start;

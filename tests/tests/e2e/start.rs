@@ -93,7 +93,7 @@ fn a_faulty_setting_stops_the_start_with_its_place() {
         ),
         ("listen = \"127.0.0.1:0\"\nlisten = \"127.0.0.1:1\"\n", 2, "duplicate"),
         ("listen = \n", 1, ""),
-        ("[listen]\nport = 1\n", 1, "listen"),
+        ("[listen]\nport = 1\n", 1, ""),
     ] {
         fs::write(&file, content).unwrap();
         let output = run(place.path(), &Options::default(), &["serve", "--config", named]);
