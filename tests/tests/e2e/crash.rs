@@ -46,8 +46,8 @@ async fn a_killed_server_takes_its_sandboxes_along_and_tells_of_it_later() {
     assert_eq!(castari.invoke("one", "0").await.response_content, "begun\nfinished\n");
     let mut running = join_all((0..10).map(|_| begin(&castari, 1_000_000))).await;
     let below = process::descendants(castari.pid());
-    // The spawner, and of each an init, an agent, a shell and its sleep, at least.
-    assert!(below.len() > 40, "{below:?}");
+    // The spawner, and of each an init, an agent and a shell, at least.
+    assert!(below.len() > 30, "{below:?}");
 
     castari.kill();
     eventually("no process of theirs is alive", Duration::from_secs(2), || {

@@ -6,6 +6,9 @@ use castari_tests::archive::{Tar, bomb, files, gzip, manifest, script};
 use serde_json::json;
 use tar::EntryType;
 
+/// Builders of archives give themselves back, for chains; here nobody wants them.
+fn discard(_: &mut Tar) {}
+
 /// Archives that are refused, with a word of the reason.
 fn bad_archives() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let with = |add: &dyn Fn(&mut Tar)| {
@@ -14,7 +17,7 @@ fn bad_archives() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         tar.gzip()
     };
     let entry =
-        |kind, path: &'static str, target: &'static str| with(&move |tar| drop(tar.entry(kind, path, target, b"")));
+        |kind, path: &'static str, target: &'static str| with(&move |tar| discard(tar.entry(kind, path, target, b"")));
     let fine = script("console.log(1)");
     let random: Vec<u8> = (0..4096_u32)
         .map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8)
@@ -22,20 +25,24 @@ fn bad_archives() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     vec![
         (
             "parent",
-            with(&|tar| drop(tar.file("../evil", b"x"))),
+            with(&|tar| discard(tar.file("../evil", b"x"))),
             "`../evil` points outside",
         ),
         (
             "inner parent",
-            with(&|tar| drop(tar.file("a/../../evil", b"x"))),
+            with(&|tar| discard(tar.file("a/../../evil", b"x"))),
             "points outside",
         ),
         (
             "parent that stays",
-            with(&|tar| drop(tar.file("a/../b", b"x"))),
+            with(&|tar| discard(tar.file("a/../b", b"x"))),
             "points outside",
         ),
-        ("absolute", with(&|tar| drop(tar.file("/tmp/evil", b"x"))), "absolute"),
+        (
+            "absolute",
+            with(&|tar| discard(tar.file("/tmp/evil", b"x"))),
+            "absolute",
+        ),
         (
             "absolute folder",
             entry(EntryType::Directory, "/tmp/evil/", ""),
@@ -43,27 +50,27 @@ fn bad_archives() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ),
         (
             "link out",
-            with(&|tar| drop(tar.symlink("link", "../../etc/passwd"))),
+            with(&|tar| discard(tar.symlink("link", "../../etc/passwd"))),
             "`link` points outside",
         ),
         (
             "absolute link",
-            with(&|tar| drop(tar.symlink("link", "/etc/passwd"))),
+            with(&|tar| discard(tar.symlink("link", "/etc/passwd"))),
             "`link` points outside",
         ),
         (
             "link over itself",
-            with(&|tar| drop(tar.symlink("a/b/link", "../../../x"))),
+            with(&|tar| discard(tar.symlink("a/b/link", "../../../x"))),
             "points outside",
         ),
         (
             "file through a link",
-            with(&|tar| drop(tar.symlink("dir", "/tmp").file("dir/evil", b"x"))),
+            with(&|tar| discard(tar.symlink("dir", "/tmp").file("dir/evil", b"x"))),
             "points outside",
         ),
         (
             "file through an inner link",
-            with(&|tar| drop(tar.file("real/a", b"x").symlink("dir", "real").file("dir/evil", b"x"))),
+            with(&|tar| discard(tar.file("real/a", b"x").symlink("dir", "real").file("dir/evil", b"x"))),
             "",
         ),
         ("hard link", entry(EntryType::Link, "hard", "/etc/passwd"), "hard link"),
@@ -78,18 +85,8 @@ fn bad_archives() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("pipe for a manifest", entry(EntryType::Fifo, "castari.json", ""), ""),
         (
             "file that is a folder",
-            with(&|tar| drop(tar.file("a/b", b"x").file("a", b"x"))),
+            with(&|tar| discard(tar.file("a/b", b"x").file("a", b"x"))),
             "cannot be made",
-        ),
-        (
-            "long name",
-            with(&|tar| {
-                drop(
-                    tar.file(&format!("{}/x", "a".repeat(90)), b"x")
-                        .file(&"d/".repeat(49), b""),
-                )
-            }),
-            "",
         ),
         (
             "deep",
@@ -106,7 +103,6 @@ fn bad_archives() -> Vec<(&'static str, Vec<u8>, &'static str)> {
             "deeper",
         ),
         ("bomb", bomb((1 << 30) + 1), "unpacks to more than 1024 MiB"),
-        ("sparse bomb", sparse_bomb(), ""),
         ("truncated", fine[..fine.len() / 2].to_vec(), "cannot be unpacked"),
         (
             "damaged",
@@ -244,7 +240,7 @@ fn with_manifest_folder() -> Vec<u8> {
     files(&[("castari.json/x", ""), ("index.mjs", "")])
 }
 
-/// A file that says it is of many gibibytes and holds nothing but a hole.
+/// A file that says it is of two gibibytes and holds nothing but a hole.
 fn sparse_bomb() -> Vec<u8> {
     let mut header = tar::Header::new_gnu();
     header.set_path("hole").unwrap();
@@ -252,8 +248,8 @@ fn sparse_bomb() -> Vec<u8> {
     header.set_size(0);
     header.set_mode(0o644);
     let gnu = header.as_gnu_mut().unwrap();
-    gnu.set_real_size(64 << 30);
-    gnu.sparse[0].set_offset(64 << 30);
+    gnu.set_real_size(2 << 30);
+    gnu.sparse[0].set_offset(2 << 30);
     gnu.sparse[0].set_length(0);
     header.set_cksum();
     let mut tar = Tar::agent();
@@ -267,11 +263,11 @@ async fn bad_archives_are_refused_and_leave_nothing() {
     castari.create("draft").await;
     castari.deploy_script("served", "console.log('still here')").await;
     let agents = castari.get("/agents").await.json();
-    let kept = castari.files();
     let outside = |path: &str| std::path::Path::new(path).exists();
     let mut wrong = Vec::new();
     for (name, archive, reason) in bad_archives() {
         for slug in ["draft", "served"] {
+            let kept = castari.files();
             let result = castari.client().upload_code(slug, archive.clone(), true).await;
             let Err(error) = result else {
                 wrong.push(format!("{name}: was taken: {result:?}"));
@@ -300,6 +296,18 @@ async fn bad_archives_are_refused_and_leave_nothing() {
         assert!(deployments.meta.total <= 1, "a refused archive is no deployment");
     }
     assert_eq!(castari.invoke("served", "x").await.response_content, "still here\n");
+}
+
+#[tokio::test]
+async fn holes_of_sparse_files_count() {
+    let castari = Castari::start().await;
+    castari.create("one").await;
+    let refusal = castari.upload_refused("one", sparse_bomb()).await;
+    assert_eq!(
+        (refusal.status, refusal.code.as_deref()),
+        (400, Some("archive_invalid"))
+    );
+    assert_eq!(castari.files(), [""; 0]);
 }
 
 #[tokio::test]

@@ -102,7 +102,10 @@ impl Workshop<'_> {
     async fn install(&self, command: &'static str, staging: &Staging, log: &mut DeployLog) -> Result<(), BuildError> {
         log.say(&format!("Running npm {command}"));
         let argv = ["/usr/bin/env", "npm", command].map(Into::into).into();
-        let output = self.run(argv, install::environment(), &[], staging, log).await?;
+        // Where there is no network, trying again takes a minute and changes nothing.
+        let retries = (!self.launcher.has_egress()).then(|| ("NPM_CONFIG_FETCH_RETRIES".into(), "0".into()));
+        let environment = install::environment().chain(retries);
+        let output = self.run(argv, environment, &[], staging, log).await?;
         match output.ending {
             Ending::Exited(0) => Ok(()),
             Ending::OutOfMemory => Err(BuildError::failed(format!(
