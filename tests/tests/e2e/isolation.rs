@@ -1,6 +1,7 @@
 //! What can be seen and reached from inside a sandbox, and what of it is seen from outside.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::time::Duration;
 
@@ -161,7 +162,7 @@ pub async fn assert_isolated(castari: &Castari, has_network: bool) {
         {
             InvocationEvent::Output(piece) => text.push_str(&piece),
             InvocationEvent::Start(_) => {}
-            other => panic!("{other:?}\n{}", text),
+            other => panic!("{other:?}\n{text}"),
         }
     }
     let report: Report = serde_json::from_str(&text).unwrap();
@@ -398,4 +399,71 @@ async fn sandboxes_do_not_see_each_other() {
         castari.invoke("second", "x").await.response_content,
         "ECONNREFUSED false false 2\n"
     );
+}
+
+/// Runs Perl, which comes with git and can make any system call, and says what it said.
+const PERL: &str = "import { spawnSync } from 'node:child_process'; import { text } from 'node:stream/consumers';\
+    const { stdout, stderr } = spawnSync('/usr/bin/perl', ['-e', await text(process.stdin)], { encoding: 'utf8' });\
+    console.log(stdout + stderr)";
+
+fn has_perl() -> bool {
+    let has = std::path::Path::new("/usr/bin/perl").exists() && cfg!(target_arch = "x86_64");
+    if !has {
+        host::skip("/usr/bin/perl makes the system calls of this test, by their numbers on x86-64");
+    }
+    has
+}
+
+#[tokio::test]
+async fn what_the_kernel_keeps_in_no_namespace_is_closed() {
+    if !has_perl() {
+        return;
+    }
+    let castari = Castari::start().await;
+    castari.deploy_script("perl", PERL).await;
+    let calls = [
+        ("userfaultfd", "323, 1"),
+        ("io_uring_setup", "425, 4, $zeros"),
+        ("keyctl", "250, 0, -3, 1"),
+        ("add_key", "248, $user, $name, $name, 1, -3"),
+        ("bpf", "321, 0, $zeros, 72"),
+        ("perf_event_open", "298, $zeros, 0, -1, -1, 0"),
+        ("socket(AF_VSOCK)", "41, 40, 1, 0"),
+        ("socket(AF_PACKET)", "41, 17, 3, 0"),
+        ("fsopen", "430, $tmpfs, 0"),
+        ("unshare(CLONE_NEWUSER)", "272, 0x10000000"),
+        ("open_tree", "428, -100, $root, 1"),
+    ];
+    let mut program = String::from(
+        "my ($zeros, $user, $name, $tmpfs, $root) = (\"\\0\" x 256, \"user\", \"name\", \"tmpfs\", \"/\"); my $r;",
+    );
+    for (name, arguments) in calls {
+        write!(program, "$r = syscall({arguments}); print \"{name}\\n\" if $r >= 0;").unwrap();
+    }
+    let open = castari.invoke("perl", &program).await.response_content;
+    assert_eq!(open.trim(), "", "these are open");
+}
+
+#[tokio::test]
+async fn memory_that_is_shared_counts() {
+    if !has_perl() {
+        return;
+    }
+    let castari = Castari::start().await;
+    castari.deploy_script("perl", PERL).await;
+    // A file that is only in memory, and belongs to no file system whose size is limited.
+    let program = "my $n = 'm'; my $fd = syscall(319, $n, 0); open(my $f, '+<&=', $fd) or die; my $b = 'x' x (1 << 26);\
+        for (1 .. 40) { syswrite($f, $b) == 1 << 26 or last; select(undef, undef, undef, 0.02) }\
+        select(undef, undef, undef, 0.5); print -s $f";
+    let invoke = Invoke {
+        prompt: program.into(),
+        session_id: None,
+    };
+    match castari.client().invoke("perl", &invoke).await {
+        Ok(response) => {
+            let bytes: u64 = response.response_content.trim().parse().unwrap_or_default();
+            assert!(bytes <= 2 << 30, "{bytes} bytes were taken");
+        }
+        Err(error) => assert!(error.to_string().contains("out of memory"), "{error}"),
+    }
 }
