@@ -81,6 +81,12 @@ impl Tar {
         self
     }
 
+    /// Adds an entry with a header of one's own.
+    pub fn raw(&mut self, header: &Header, content: &[u8]) -> &mut Self {
+        self.0.append(header, content).unwrap();
+        self
+    }
+
     /// The archive, compressed.
     #[must_use]
     pub fn gzip(self) -> Vec<u8> {

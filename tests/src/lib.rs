@@ -32,8 +32,6 @@ pub async fn eventually(what: &str, limit: Duration, mut holds: impl FnMut() -> 
 
 /// Waits for something that has to come, for a while.
 pub async fn within<T>(what: &str, limit: Duration, work: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(limit, work).await {
-        Ok(done) => done,
-        Err(_) => panic!("not within {limit:?}: {what}"),
-    }
+    let done = tokio::time::timeout(limit, work).await;
+    done.unwrap_or_else(|_| panic!("not within {limit:?}: {what}"))
 }

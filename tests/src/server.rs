@@ -50,7 +50,7 @@ pub struct Castari {
     options: Options,
     child: Child,
     /// Held open: a server whose stdout is gone could not say anything.
-    _stdout: BufReader<ChildStdout>,
+    stdout: BufReader<ChildStdout>,
     url: String,
     client: Client,
     http: reqwest::Client,
@@ -115,7 +115,7 @@ impl Castari {
             place,
             options,
             child,
-            _stdout: stdout,
+            stdout,
             url,
             client,
             http: reqwest::Client::new(),
@@ -128,7 +128,7 @@ impl Castari {
         self.kill();
         let (child, stdout, url) = launch(self.place.path(), &self.options).await;
         self.child = child;
-        self._stdout = stdout;
+        self.stdout = stdout;
         self.client = Client::new(&url, &self.key).unwrap();
         self.url = url;
     }
@@ -201,14 +201,12 @@ impl Castari {
     }
 
     /// A request to a path below the API's base, with the owner's key.
-    #[must_use]
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.anonymous(method, &format!("{BASE_PATH}{path}"))
             .bearer_auth(&self.key)
     }
 
     /// A request to a path of the server, without a credential.
-    #[must_use]
     pub fn anonymous(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}{path}", self.url))
     }
@@ -339,18 +337,15 @@ async fn answer(request: RequestBuilder) -> Answer {
 
 /// `castari` with these arguments, told nothing by the environment but what `options` say.
 pub(crate) fn command(place: &Path, options: &Options) -> Command {
-    let program = match options.user {
-        None => program().to_owned(),
+    let mut file = program().to_owned();
+    if options.user.is_some() {
         // Another user may not be able to walk to where it was built.
-        Some(_) => {
-            let copy = place.join("castari");
-            if !copy.exists() {
-                fs::copy(program(), &copy).unwrap();
-            }
-            copy
+        file = place.join("castari");
+        if !file.exists() {
+            fs::copy(program(), &file).unwrap();
         }
-    };
-    let mut command = Command::new(program);
+    }
+    let mut command = Command::new(file);
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if text.starts_with("CASTARI_") || text.starts_with("XDG_") {

@@ -158,7 +158,8 @@ fn reset(standing: &Standing) -> i64 {
 }
 
 fn refuse(standing: &Standing, now: Timestamp) -> Response {
-    let seconds = (reset(standing) - now.as_second()).max(1);
+    let left = standing.ends.duration_since(now);
+    let seconds = (left.as_secs() + i64::from(left.subsec_nanos() > 0)).max(1);
     let detail = format!("Rate limit exceeded. Try again in {seconds} seconds.");
     let mut response = ApiError::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail).into_response();
     response

@@ -1,5 +1,20 @@
 //! The server from outside: the real program, over HTTP, and what it leaves on the machine.
 
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "in a test, what does not work is to be seen at once, also in what its functions share"
+)]
+
 mod agents;
 mod api;
+mod crash;
+mod crowd;
+mod deploy;
+mod events;
+mod git;
+mod hostile;
+mod invoke;
+mod isolation;
+mod ordinary;
 mod start;

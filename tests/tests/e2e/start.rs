@@ -85,15 +85,15 @@ fn a_faulty_setting_stops_the_start_with_its_place() {
     let file = place.path().join("castari.toml");
     let named = file.to_str().unwrap();
     for (content, line, of) in [
-        ("# a comment\nmax_upload_mib = \"many\"\n", 2, "rate_limit_crud"),
+        ("# a comment\nmax_upload_mib = \"many\"\n", 2, "max_upload_mib"),
         (
             "listen = \"127.0.0.1:0\"\n\nno_such_setting = 1\n",
             3,
             "no_such_setting",
         ),
-        ("listen = \"127.0.0.1:0\"\nlisten = \"127.0.0.1:1\"\n", 2, "listen"),
+        ("listen = \"127.0.0.1:0\"\nlisten = \"127.0.0.1:1\"\n", 2, "duplicate"),
         ("listen = \n", 1, ""),
-        ("[listen]\nport = 1\n", 1, "listen"),
+        ("[listen]\nport = 1\n", 1, ""),
     ] {
         fs::write(&file, content).unwrap();
         let output = run(place.path(), &Options::default(), &["serve", "--config", named]);

@@ -54,7 +54,7 @@ pub(super) fn serve(control: &UnixStream, memory_bytes: u64) -> io::Result<()> {
         while children.read_signal()?.is_some() {}
         reap(control, &mut running)?;
         if let Some(running) = &mut running
-            && memory_in_use() > memory_bytes
+            && is_above(memory_bytes)
         {
             running.out_of_memory = true;
             // Everything in this namespace but the init itself.
@@ -193,23 +193,39 @@ fn exec(command: &Prepared) -> io::Error {
     }
 }
 
-/// The memory that all processes here keep resident, in bytes. Pages that are shared count for each.
-fn memory_in_use() -> u64 {
-    let Ok(processes) = std::fs::read_dir("/proc") else {
-        return 0;
+/// Whether the processes here keep more in memory than the limit. What they share counts once, the programs and
+/// libraries that they map not at all.
+fn is_above(limit: u64) -> bool {
+    let pids = processes();
+    // Quick to read and never too little, as it counts what is shared for each.
+    let at_most: u64 = pids.iter().filter_map(|pid| resident(*pid)).sum();
+    at_most > limit && pids.iter().filter_map(|pid| proportional(*pid)).sum::<u64>() > limit
+}
+
+/// Every process of this namespace but the init.
+fn processes() -> Vec<u32> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|pid| *pid != 1)
+        .collect()
+}
+
+/// What a process keeps resident, in bytes.
+fn resident(pid: u32) -> Option<u64> {
+    let statm = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    Some(statm.split(' ').nth(1)?.parse::<u64>().ok()? * page_size())
+}
+
+/// A process' share of what it keeps resident, without the files that it maps, in bytes.
+fn proportional(pid: u32) -> Option<u64> {
+    let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let kibibytes = |field: &str| -> Option<u64> {
+        let line = rollup.lines().find_map(|line| line.strip_prefix(field))?;
+        line.trim().strip_suffix(" kB")?.parse().ok()
     };
-    let resident = |name: &std::ffi::OsStr| -> Option<u64> {
-        let name = name.to_str()?;
-        name.parse::<u32>().ok().filter(|pid| *pid != 1)?;
-        let statm = std::fs::read_to_string(format!("/proc/{name}/statm")).ok()?;
-        let mut fields = statm.split(' ').skip(1).map(str::parse::<u64>);
-        let (resident, shared) = (fields.next()?.ok()?, fields.next()?.ok()?);
-        Some(resident.saturating_sub(shared) * page_size())
-    };
-    processes
-        .flatten()
-        .filter_map(|entry| resident(&entry.file_name()))
-        .sum()
+    let files = kibibytes("Pss_File:").unwrap_or(0);
+    Some(kibibytes("Pss:")?.saturating_sub(files) * 1024)
 }
 
 fn page_size() -> u64 {
