@@ -261,6 +261,18 @@ impl Castari {
         }
     }
 
+    /// Deploys an agent, which fails for a reason of its own; answers the agent as it is then.
+    pub async fn deploy_refused(&self, slug: &str) -> Agent {
+        match self.client.deploy(slug, true).await {
+            Err(ClientError::Refused(refusal)) => {
+                let refused = (refusal.status, refusal.code.as_deref());
+                assert_eq!(refused, (400, Some("deploy_failed")), "{refusal}");
+            }
+            other => panic!("the deploy was not refused but answered {other:?}"),
+        }
+        self.client.agent(slug).await.unwrap()
+    }
+
     /// The log of an agent's last deployment.
     pub async fn last_deploy_log(&self, slug: &str) -> String {
         let deployments = self

@@ -115,10 +115,10 @@ impl Staging {
 }
 
 impl Drop for Staging {
-    /// Removes the directory elsewhere: it may hold a hundred thousand files, and whoever drops it may not wait.
+    /// Removes the directory before anything is answered. It may hold a hundred thousand files: other tasks are not to
+    /// wait meanwhile.
     fn drop(&mut self) {
-        let path = std::mem::take(&mut self.path);
-        std::thread::spawn(move || fs::remove_dir_all(path));
+        let _ = tokio::task::block_in_place(|| fs::remove_dir_all(&self.path));
     }
 }
 

@@ -170,19 +170,22 @@ impl Platform {
             if agent.status == AgentStatus::Deploying {
                 return Ok(None);
             }
-            deployments::insert(write, &agent.id, &deployment_id, now)?;
+            let archive = match agent.source_type {
+                SourceType::Local => agents::upload(write, &agent.id)?,
+                SourceType::Git => None,
+            };
+            deployments::insert(write, &agent.id, &deployment_id, archive.as_deref(), now)?;
             agents::set_status(write, &agent.id, AgentStatus::Deploying, None, now)?;
-            let upload = agents::upload(write, &agent.id)?;
-            Ok(agents::by_id(write, &agent.id)?.map(|agent| (agent, upload)))
+            Ok(agents::by_id(write, &agent.id)?.map(|agent| (agent, archive)))
         });
-        let (agent, upload) = accepted.await?.ok_or_else(in_progress)?;
-        let source = match (agent.source_type, upload, &agent.git_repo_url) {
-            (SourceType::Local, Some(hash), _) => Source::Archive(self.objects.uploads.path(&hash)),
-            (_, _, Some(url)) => Source::Repository {
+        let (agent, archive) = accepted.await?.ok_or_else(in_progress)?;
+        let source = match (archive, &agent.git_repo_url) {
+            (Some(hash), _) => Source::Archive(self.objects.uploads.path(&hash)),
+            (None, Some(url)) => Source::Repository {
                 url: url.clone(),
                 branch: agent.git_branch.clone(),
             },
-            _ => Source::Starter,
+            (None, None) => Source::Starter,
         };
         self.tell_of(&agent);
         self.events

@@ -206,9 +206,8 @@ impl Platform {
     ) -> Result<InvocationResponse, PlatformError> {
         let mut sink = Sink::new(follower);
         let abandoned = sink.abandoned();
-        let sandbox_id = self.world.id("sbx");
         let end = tokio::select! {
-            end = self.run_in_sandbox(&accepted, &sandbox_id, &mut sink) => end.unwrap_or_else(|error| {
+            end = self.run_in_sandbox(&accepted, &mut sink) => end.unwrap_or_else(|error| {
                 tracing::error!(invocation = accepted.id, %error, "a sandbox failed");
                 End::failed("sandbox_failed", format!("Agent execution failed: {error}"))
             }),
@@ -216,18 +215,13 @@ impl Platform {
             () = self.ending.cancelled() => End::failed("interrupted", INTERRUPTED),
             () = abandoned => End::failed("cancelled", "Cancelled: the stream was closed by its client"),
         };
-        self.record(accepted, sandbox_id, sink.finish(), end).await
+        self.record(accepted, sink.sandbox_id(), sink.finish(), end).await
     }
 
-    async fn run_in_sandbox(
-        &self,
-        accepted: &Accepted,
-        sandbox_id: &str,
-        sink: &mut Sink,
-    ) -> Result<End, SandboxError> {
+    async fn run_in_sandbox(&self, accepted: &Accepted, sink: &mut Sink) -> Result<End, SandboxError> {
         let _permit = self.invocations.acquire().await;
         let spec = Spec {
-            id: sandbox_id.into(),
+            id: self.world.id("sbx"),
             workspace: Workspace::Overlay(self.objects.relative(&accepted.code.path())),
             binds: Vec::new(),
             scratch_bytes: SCRATCH_BYTES,
@@ -236,7 +230,7 @@ impl Platform {
         sink.start(Started {
             invocation_id: accepted.id.clone(),
             session_id: accepted.session_id.clone(),
-            sandbox_id: Some(sandbox_id.into()),
+            sandbox_id: Some(sandbox.id().into()),
         });
         let deadline = Duration::from_secs(accepted.agent.timeout_seconds.into());
         let (process, streams) = sandbox.start(self.command(accepted)).await?;
@@ -286,7 +280,7 @@ impl Platform {
     async fn record(
         &self,
         accepted: Accepted,
-        sandbox_id: String,
+        sandbox_id: Option<String>,
         output: Output,
         end: End,
     ) -> Result<InvocationResponse, PlatformError> {
@@ -303,7 +297,7 @@ impl Platform {
         let response = InvocationResponse {
             invocation_id: accepted.id.clone(),
             session_id: accepted.session_id,
-            sandbox_id: Some(sandbox_id.clone()),
+            sandbox_id: sandbox_id.clone(),
             response_content: output.stdout.clone(),
             input_tokens: 0,
             output_tokens: 0,

@@ -26,6 +26,7 @@ pub(super) struct Output {
 /// Where an agent's output goes.
 pub(super) struct Sink {
     follower: Follower,
+    sandbox_id: Option<String>,
     stdout: Text,
     stderr: Text,
     output: Output,
@@ -35,6 +36,7 @@ impl Sink {
     pub fn new(follower: Follower) -> Self {
         Self {
             follower,
+            sandbox_id: None,
             stdout: Text::default(),
             stderr: Text::default(),
             output: Output::default(),
@@ -43,6 +45,7 @@ impl Sink {
 
     /// Tells the follower that the agent starts.
     pub fn start(&mut self, started: Started) {
+        self.sandbox_id.clone_from(&started.sandbox_id);
         if let Some(follower) = &self.follower {
             // The first event: there is room.
             let _ = follower.try_send(InvocationEvent::Start(started));
@@ -67,6 +70,7 @@ impl Sink {
             stdout: out,
             stderr: err,
             output,
+            ..
         } = self;
         tokio::join!(
             copy(
@@ -78,6 +82,11 @@ impl Sink {
             ),
             copy(stderr, err, &mut output.stderr, follower.clone(), InvocationEvent::Log),
         );
+    }
+
+    /// The sandbox that the agent started in, if it did.
+    pub fn sandbox_id(&self) -> Option<String> {
+        self.sandbox_id.clone()
     }
 
     /// What was written so far.

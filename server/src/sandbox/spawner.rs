@@ -12,7 +12,7 @@ use nix::libc;
 use nix::sys::prctl;
 use nix::sys::signal::{SigHandler, Signal, signal};
 
-use super::init::{self, INSIDE_ID};
+use super::init::{self, Filters, INSIDE_ID};
 use super::wire::{self, SpawnReply, SpawnRequest};
 
 /// The argument that makes this program a spawner. Its stdin is the server's socket, its working directory the data
@@ -32,7 +32,7 @@ const NAMESPACES: libc::c_int = libc::CLONE_NEWUSER
 pub fn run_spawner() -> ExitCode {
     // SAFETY: the server started this process with its socket as stdin, which nothing else here uses.
     let server = unsafe { UnixStream::from_raw_fd(libc::STDIN_FILENO) };
-    let outcome = prepare().and_then(|()| serve(&server));
+    let outcome = prepare().and_then(|filters| serve(&server, &filters));
     let Err(error) = outcome else {
         return ExitCode::SUCCESS;
     };
@@ -42,7 +42,7 @@ pub fn run_spawner() -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn prepare() -> io::Result<()> {
+fn prepare() -> io::Result<Filters> {
     let _ = prctl::set_name(c"castari-spawner");
     prctl::set_pdeathsig(Signal::SIGKILL)?;
     // The terminal's signals are the server's business: the spawner ends when the server does.
@@ -58,15 +58,15 @@ fn prepare() -> io::Result<()> {
             signal(ignored, SigHandler::SigIgn)?;
         }
     }
-    Ok(())
+    Filters::compile()
 }
 
-fn serve(server: &UnixStream) -> io::Result<()> {
+fn serve(server: &UnixStream, filters: &Filters) -> io::Result<()> {
     while let Some((request, descriptors)) = wire::receive::<SpawnRequest>(server)? {
         let Some(control) = descriptors.into_iter().next() else {
             return Err(io::Error::other("a request came without its control socket"));
         };
-        match spawn(&request, &control, server.as_raw_fd()) {
+        match spawn(&request, &control, server.as_raw_fd(), filters) {
             Ok(pidfd) => wire::send(server, &SpawnReply::Spawned, &[pidfd.as_raw_fd()])?,
             Err((step, error)) => {
                 let reason = error.to_string();
@@ -85,11 +85,16 @@ fn serve(server: &UnixStream) -> io::Result<()> {
 }
 
 /// Makes a process in fresh namespaces that becomes the init, and gives it its identity.
-fn spawn(request: &SpawnRequest, control: &OwnedFd, server: RawFd) -> Result<OwnedFd, (&'static str, io::Error)> {
+fn spawn(
+    request: &SpawnRequest,
+    control: &OwnedFd,
+    server: RawFd,
+    filters: &Filters,
+) -> Result<OwnedFd, (&'static str, io::Error)> {
     let (gate, gate_inside) = UnixStream::pair().map_err(|error| ("socketpair", error))?;
     let Some((pid, pidfd)) = clone_into_namespaces().map_err(|error| ("clone3 into new namespaces", error))? else {
         drop(gate);
-        init::run(control, &gate_inside, server);
+        init::run(control, &gate_inside, server, filters);
     };
     drop(gate_inside);
     map_identity(pid, request)?;

@@ -188,16 +188,14 @@ pub fn upload(read: &Read<'_>, id: &str) -> QueryResult<Option<String>> {
     read.one("SELECT upload_hash FROM agents WHERE id = ?1", [id], |row| row.get(0))
 }
 
-/// The archives that any agent would deploy.
+/// The archives that any agent would deploy, or is being deployed from.
 ///
 /// # Errors
 /// When the query fails.
 pub fn uploads(read: &Read<'_>) -> QueryResult<Vec<String>> {
-    read.all(
-        "SELECT DISTINCT upload_hash FROM agents WHERE upload_hash IS NOT NULL",
-        [],
-        |row| row.get(0),
-    )
+    let sql = "SELECT upload_hash FROM agents WHERE upload_hash IS NOT NULL
+        UNION SELECT source_hash FROM deployments WHERE status = 'running' AND source_hash IS NOT NULL";
+    read.all(sql, [], |row| row.get(0))
 }
 
 /// Deletes an agent with all that belongs to it.

@@ -56,13 +56,16 @@ pub fn by_id(read: &Read<'_>, agent_id: &str, id: &str) -> QueryResult<Option<De
     )
 }
 
-/// Adds a deployment that runs.
+/// Adds a deployment that runs; from an archive, with that archive's hash.
 ///
 /// # Errors
 /// When the query fails.
-pub fn insert(write: &Write<'_>, agent_id: &str, id: &str, now: Timestamp) -> QueryResult<()> {
-    let sql = "INSERT INTO deployments (id, agent_id, status, started_at) VALUES (?1, ?2, 'running', ?3)";
-    write.execute(sql, params![id, agent_id, text::micros(now)]).map(drop)
+pub fn insert(write: &Write<'_>, agent_id: &str, id: &str, archive: Option<&str>, now: Timestamp) -> QueryResult<()> {
+    let sql =
+        "INSERT INTO deployments (id, agent_id, status, source_hash, started_at) VALUES (?1, ?2, 'running', ?3, ?4)";
+    write
+        .execute(sql, params![id, agent_id, archive, text::micros(now)])
+        .map(drop)
 }
 
 /// Ends a deployment with what it built.

@@ -30,8 +30,8 @@ pub struct NewInvocation {
 pub struct Outcome {
     /// `Completed` or `Failed`.
     pub status: InvocationStatus,
-    /// The sandbox that it ran in.
-    pub sandbox_id: String,
+    /// The sandbox that it ran in, if it came so far.
+    pub sandbox_id: Option<String>,
     /// Why it failed.
     pub error_message: Option<String>,
     /// What the agent wrote to stdout.

@@ -135,7 +135,7 @@ async fn a_clone_that_fails_says_why() {
         ("own", "Failed to connect"),
         ("loopback", "Failed to connect"),
     ] {
-        let agent = castari.client().deploy(slug, true).await.unwrap();
+        let agent = castari.deploy_refused(slug).await;
         let message = agent.status_message.clone().unwrap_or_default();
         assert_eq!(agent.status, AgentStatus::Error, "{slug}");
         assert!(message.starts_with("git clone failed: "), "{slug}: {message}");
@@ -165,7 +165,7 @@ async fn a_repository_s_links_do_not_lead_out() {
     let web = host::serve_files(address, repository.served()).await;
     let castari = Castari::reaching(web).await;
     create(&castari, "one", format!("http://{web}/"), None).await;
-    let agent = castari.client().deploy("one", true).await.unwrap();
+    let agent = castari.deploy_refused("one").await;
     assert_eq!(agent.status, AgentStatus::Error, "{agent:?}");
     assert!(
         agent.status_message.clone().unwrap_or_default().contains("index.mjs"),

@@ -443,27 +443,3 @@ async fn what_the_kernel_keeps_in_no_namespace_is_closed() {
     let open = castari.invoke("perl", &program).await.response_content;
     assert_eq!(open.trim(), "", "these are open");
 }
-
-#[tokio::test]
-async fn memory_that_is_shared_counts() {
-    if !has_perl() {
-        return;
-    }
-    let castari = Castari::start().await;
-    castari.deploy_script("perl", PERL).await;
-    // A file that is only in memory, and belongs to no file system whose size is limited.
-    let program = "my $n = 'm'; my $fd = syscall(319, $n, 0); open(my $f, '+<&=', $fd) or die; my $b = 'x' x (1 << 26);\
-        for (1 .. 40) { syswrite($f, $b) == 1 << 26 or last; select(undef, undef, undef, 0.02) }\
-        select(undef, undef, undef, 0.5); print -s $f";
-    let invoke = Invoke {
-        prompt: program.into(),
-        session_id: None,
-    };
-    match castari.client().invoke("perl", &invoke).await {
-        Ok(response) => {
-            let bytes: u64 = response.response_content.trim().parse().unwrap_or_default();
-            assert!(bytes <= 2 << 30, "{bytes} bytes were taken");
-        }
-        Err(error) => assert!(error.to_string().contains("out of memory"), "{error}"),
-    }
-}

@@ -3,12 +3,10 @@
 //! Only regular files, directories and links that stay inside are taken. Links are made last, so that no entry can be
 //! written through one.
 
-use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::{Component, Path, PathBuf};
-use std::rc::Rc;
 
 use flate2::read::MultiGzDecoder;
 use tar::{Archive, Entry, EntryType};
@@ -29,18 +27,17 @@ const MAX_DEPTH: usize = 64;
 /// held that directory's content.
 pub(super) fn unpack(archive: &Path, into: &Path) -> Result<(), BuildError> {
     let file = File::open(archive).map_err(ObjectError::file("open", archive))?;
-    let taken = Rc::new(Cell::new(0));
     let stream = Counted {
         inner: MultiGzDecoder::new(file),
-        taken: Rc::clone(&taken),
+        taken: 0,
     };
     let mut archive = Archive::new(stream);
-    let mut links = Vec::new();
+    let (mut room, mut links) = (MAX_BYTES, Vec::new());
     for (count, entry) in archive.entries().map_err(damaged)?.enumerate() {
         if count == MAX_ENTRIES {
             return Err(refused(format!("it holds more than {MAX_ENTRIES} entries")));
         }
-        take(entry.map_err(damaged)?, into, &mut links)?;
+        take(entry.map_err(damaged)?, into, &mut room, &mut links)?;
     }
     for (path, target) in links {
         let place = into.join(&path);
@@ -50,8 +47,13 @@ pub(super) fn unpack(archive: &Path, into: &Path) -> Result<(), BuildError> {
     unwrap_directory(into)
 }
 
-/// Takes one entry; a link is put aside.
-fn take<R: Read>(mut entry: Entry<'_, R>, into: &Path, links: &mut Vec<(PathBuf, PathBuf)>) -> Result<(), BuildError> {
+/// Takes one entry, as far as there is room; a link is put aside.
+fn take<R: Read>(
+    mut entry: Entry<'_, R>,
+    into: &Path,
+    room: &mut u64,
+    links: &mut Vec<(PathBuf, PathBuf)>,
+) -> Result<(), BuildError> {
     let kind = entry.header().entry_type();
     if matches!(kind, EntryType::XGlobalHeader) {
         return Ok(());
@@ -79,7 +81,10 @@ fn take<R: Read>(mut entry: Entry<'_, R>, into: &Path, links: &mut Vec<(PathBuf,
                 .custom_flags(nix::libc::O_NOFOLLOW)
                 .open(&place)
                 .map_err(|error| unwritable(&path, &error))?;
-            io::copy(&mut entry, &mut file).map(drop).map_err(damaged)
+            // A sparse file's holes are not in the archive, but in what it unpacks to.
+            let written = io::copy(&mut (&mut entry).take(*room + 1), &mut file).map_err(damaged)?;
+            *room = room.checked_sub(written).ok_or_else(|| refused(too_much()))?;
+            Ok(())
         }
         EntryType::Symlink => {
             let target = entry
@@ -166,21 +171,22 @@ fn unwrap_directory(into: &Path) -> Result<(), BuildError> {
 /// A stream that ends in an error past [`MAX_BYTES`].
 struct Counted<R> {
     inner: R,
-    taken: Rc<Cell<u64>>,
+    taken: u64,
 }
 
 impl<R: Read> Read for Counted<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
-        self.taken.set(self.taken.get() + count as u64);
-        if self.taken.get() > MAX_BYTES {
-            return Err(io::Error::other(format!(
-                "it unpacks to more than {} MiB",
-                MAX_BYTES >> 20
-            )));
+        self.taken += count as u64;
+        if self.taken > MAX_BYTES {
+            return Err(io::Error::other(too_much()));
         }
         Ok(count)
     }
+}
+
+fn too_much() -> String {
+    format!("it unpacks to more than {} MiB", MAX_BYTES >> 20)
 }
 
 fn refused(reason: impl std::fmt::Display) -> BuildError {

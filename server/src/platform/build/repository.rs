@@ -41,14 +41,12 @@ pub(super) fn commit(stdout: &str) -> Option<String> {
 
 /// What to say of a clone that failed, from what git said.
 pub(super) fn failure(stderr: &str) -> BuildError {
-    let reasons: Vec<&str> = stderr
-        .lines()
-        .filter_map(|line| {
-            line.strip_prefix("fatal: ")
-                .or_else(|| line.strip_prefix("error: "))
-                .or_else(|| line.strip_prefix("warning: Could"))
-        })
-        .collect();
+    let complains = |line: &&str| {
+        ["fatal: ", "error: ", "remote: "]
+            .iter()
+            .any(|start| line.starts_with(start))
+    };
+    let reasons: Vec<&str> = stderr.lines().filter(complains).collect();
     let reason = if reasons.is_empty() {
         stderr.trim()
     } else {

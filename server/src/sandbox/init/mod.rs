@@ -5,13 +5,14 @@
 //! 2. open what will be mounted, while still allowed to walk the data directory
 //! 3. become the sandbox's only identity
 //! 4. mounts, then the network
-//! 5. drop capabilities, forbid new ones
+//! 5. drop capabilities, forbid new ones, close the calls that agents have no business with
 //! 6. serve commands until the server's end of the control socket closes
 
 mod commands;
 mod mounts;
 mod network;
 mod rights;
+mod syscalls;
 
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
@@ -20,6 +21,8 @@ use std::os::unix::net::UnixStream;
 use nix::libc;
 use nix::sys::prctl;
 use nix::sys::signal::{SigHandler, Signal, signal};
+
+pub(super) use syscalls::Filters;
 
 use super::wire::{self, InitReply, InitRequest, Setup};
 
@@ -47,13 +50,13 @@ impl<T, E: Into<io::Error>> Step<T> for Result<T, E> {
 }
 
 /// Lives the whole life of an init, from just after the fork. `gate` opens when the identity is mapped.
-pub(super) fn run(control: &OwnedFd, gate: &UnixStream, server: RawFd) -> ! {
-    let status = i32::from(live(control, gate, server).is_err());
+pub(super) fn run(control: &OwnedFd, gate: &UnixStream, server: RawFd, filters: &Filters) -> ! {
+    let status = i32::from(live(control, gate, server, filters).is_err());
     // SAFETY: ends this process at once, without running what the spawner registered for its own end.
     unsafe { libc::_exit(status) }
 }
 
-fn live(control: &OwnedFd, gate: &UnixStream, server: RawFd) -> io::Result<()> {
+fn live(control: &OwnedFd, gate: &UnixStream, server: RawFd, filters: &Filters) -> io::Result<()> {
     let _ = prctl::set_name(c"castari-init");
     prctl::set_pdeathsig(Signal::SIGKILL)?;
     // SAFETY: the spawner's own socket, which no value in this process uses any more.
@@ -68,7 +71,7 @@ fn live(control: &OwnedFd, gate: &UnixStream, server: RawFd) -> io::Result<()> {
         return Ok(());
     };
     let memory_bytes = setup.memory_bytes;
-    match build(&setup) {
+    match build(&setup, filters) {
         Ok(egress) => {
             let descriptors: Vec<RawFd> = egress.iter().map(AsRawFd::as_raw_fd).collect();
             let egress = egress.is_some();
@@ -83,7 +86,7 @@ fn live(control: &OwnedFd, gate: &UnixStream, server: RawFd) -> io::Result<()> {
 }
 
 /// Builds the sandbox around this process; yields the TUN's descriptor where egress is wanted and can be had.
-fn build(setup: &Setup) -> Result<Option<OwnedFd>, Failure> {
+fn build(setup: &Setup, filters: &Filters) -> Result<Option<OwnedFd>, Failure> {
     rights::prefer_as_victim();
     let sources = mounts::Sources::open(setup)?;
     let tun = if setup.egress { network::open_tun() } else { None };
@@ -93,6 +96,7 @@ fn build(setup: &Setup) -> Result<Option<OwnedFd>, Failure> {
     network::configure(tun.as_ref())?;
     nix::unistd::sethostname("sandbox").step(|| "sethostname".into())?;
     rights::drop_all()?;
+    filters.apply().step(|| "seccomp".into())?;
     Ok(tun)
 }
 
