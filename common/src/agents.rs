@@ -91,7 +91,7 @@ pub struct AgentFilter {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(inline)]
     pub status: Option<AgentStatus>,
-    /// Only those with this text in their name, slug or description, whatever its case.
+    /// Only those with this text in their name, slug or description; the case of `A` to `Z` does not matter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 255)]
     pub search: Option<String>,

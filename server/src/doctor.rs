@@ -182,7 +182,10 @@ async fn look_inside(program: &Path, work_dir: &Path, host: Host) -> Result<Stri
     let (process, mut streams) = sandbox.start(command).await?;
     drop(streams.stdin);
     let mut output = String::new();
-    let (ending, _) = tokio::join!(process.finish(TRIAL), streams.stdout.read_to_string(&mut output));
+    let (ending, _) = tokio::join!(
+        process.finish(tokio::time::sleep(TRIAL)),
+        streams.stdout.read_to_string(&mut output)
+    );
     match ending? {
         Some(Ending::Exited(0)) => Ok(output),
         _ => Err(SandboxError::Gone),

@@ -244,7 +244,10 @@ impl Ours {
         }
         let mut output = String::new();
         let deadline = Duration::from_secs(30);
-        let (ending, _) = tokio::join!(process.finish(deadline), streams.stdout.read_to_string(&mut output));
+        let (ending, _) = tokio::join!(
+            process.finish(tokio::time::sleep(deadline)),
+            streams.stdout.read_to_string(&mut output)
+        );
         assert_eq!(ending.unwrap(), Some(Ending::Exited(0)));
         start.elapsed()
     }

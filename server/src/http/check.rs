@@ -112,7 +112,30 @@ fn checked<T: ToSchema + DeserializeOwned + 'static>(value: Value, place: &'stat
         return Err(ApiError::Faults(faults));
     }
     // What the schema lets through and the type does not, such as a number beyond its range.
-    serde_json::from_value(value).map_err(|error| ApiError::Faults(vec![faults::other(place, &error.to_string())]))
+    serde_json::from_value(with_integers(value))
+        .map_err(|error| ApiError::Faults(vec![faults::other(place, &error.to_string())]))
+}
+
+/// A body with `5.0` as `5`: to a schema they are the same integer.
+fn with_integers(value: Value) -> Value {
+    /// Up to here a float tells one integer from the next.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    match value {
+        Value::Object(fields) => fields
+            .into_iter()
+            .map(|(name, value)| (name, with_integers(value)))
+            .collect(),
+        Value::Array(items) => items.into_iter().map(with_integers).collect(),
+        Value::Number(number) => match number.as_f64() {
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "whole, and within what a float is exact for"
+            )]
+            Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() < EXACT => (float as i64).into(),
+            _ => Value::Number(number),
+        },
+        other => other,
+    }
 }
 
 struct Schema {

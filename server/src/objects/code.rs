@@ -55,40 +55,54 @@ impl Code {
         blocking(move || tree::settle(&dir, owner).map(drop)).await
     }
 
-    /// Keeps a built tree, which nobody may write to any more; answers its hash.
+    /// Prepares a built tree, which nobody may write to any more, to be kept. What takes time is done here.
     ///
     /// # Errors
-    /// When the tree holds what cannot be kept, or cannot be moved.
-    pub async fn keep(&self, staging: Staging) -> Result<String, ObjectError> {
-        let shared = Arc::clone(&self.shared);
+    /// When the tree holds what cannot be kept.
+    pub async fn settle(&self, staging: Staging) -> Result<Settled, ObjectError> {
+        let owner = self.shared.owner;
         blocking(move || {
-            let hash = tree::settle(staging.path(), shared.owner)?;
-            let path = shared.dir.join(&hash);
-            if !path.exists() {
-                // What the database will call served has to be on disk, not only in memory.
-                let dir = fs::File::open(&shared.dir).map_err(ObjectError::file("open", &shared.dir))?;
-                nix::unistd::syncfs(&dir)
-                    .map_err(io::Error::from)
-                    .map_err(ObjectError::file("sync", &shared.dir))?;
-                fs::rename(staging.path(), &path).map_err(ObjectError::file("keep", &path))?;
-                dir.sync_all().map_err(ObjectError::file("sync", &shared.dir))?;
-            }
-            if let Some(users) = shared.users().get_mut(&hash) {
-                users.is_discarded = false;
-            }
-            Ok(hash)
+            let hash = tree::settle(staging.path(), owner)?;
+            // What the database will call served has to be on disk, not only in memory.
+            let dir = fs::File::open(staging.path()).map_err(ObjectError::file("open", staging.path()))?;
+            let synced = nix::unistd::syncfs(&dir).map_err(io::Error::from);
+            synced.map_err(ObjectError::file("sync", staging.path()))?;
+            Ok(Settled { staging, hash })
         })
         .await
     }
 
-    /// Keeps a tree from being removed while the lease lives.
+    /// Keeps a settled tree; answers its hash.
+    ///
+    /// # Errors
+    /// When it cannot be moved.
+    pub fn keep(&self, settled: Settled) -> Result<String, ObjectError> {
+        let Settled { staging, hash } = settled;
+        let path = self.shared.dir.join(&hash);
+        let mut users = self.shared.users();
+        if let Some(users) = users.get_mut(&hash) {
+            users.is_discarded = false;
+        }
+        if !path.exists() {
+            fs::rename(staging.path(), &path).map_err(ObjectError::file("keep", &path))?;
+            let dir = fs::File::open(&self.shared.dir).map_err(ObjectError::file("open", &self.shared.dir))?;
+            dir.sync_all().map_err(ObjectError::file("sync", &self.shared.dir))?;
+        }
+        Ok(hash)
+    }
+
+    /// Keeps a tree from being removed while the lease lives; `None` where it is gone already.
     #[must_use]
-    pub fn lease(&self, hash: &str) -> CodeLease {
-        self.shared.users().entry(hash.to_owned()).or_default().count += 1;
-        CodeLease {
+    pub fn lease(&self, hash: &str) -> Option<CodeLease> {
+        let mut users = self.shared.users();
+        if !self.shared.dir.join(hash).exists() {
+            return None;
+        }
+        users.entry(hash.to_owned()).or_default().count += 1;
+        Some(CodeLease {
             shared: Arc::clone(&self.shared),
             hash: hash.to_owned(),
-        }
+        })
     }
 
     /// Removes every tree that is not in `used`; one that somebody still runs, as soon as nobody does.
@@ -107,12 +121,17 @@ impl Code {
     }
 
     fn discard(&self, hash: &str) {
-        if let Some(users) = self.shared.users().get_mut(hash) {
-            users.is_discarded = true;
-            return;
+        match self.shared.users().get_mut(hash) {
+            Some(users) => users.is_discarded = true,
+            None => self.shared.remove(hash),
         }
-        self.shared.remove(hash);
     }
+}
+
+/// A tree that is ready to be kept.
+pub struct Settled {
+    staging: Staging,
+    hash: String,
 }
 
 impl Shared {
@@ -120,11 +139,11 @@ impl Shared {
         self.users.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Moves a tree out of the way at once; removing it takes its time elsewhere.
+    /// Moves a tree out of the way at once, while the users are locked; removing it takes its time elsewhere.
     fn remove(&self, hash: &str) {
         let doomed = self.staging.join(format!("removed-{hash}"));
         if fs::rename(self.dir.join(hash), &doomed).is_ok() {
-            std::thread::spawn(move || fs::remove_dir_all(doomed));
+            std::thread::spawn(move || tree::remove(&doomed));
         }
     }
 }

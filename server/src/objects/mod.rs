@@ -18,7 +18,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-pub use code::{Code, CodeLease};
+pub use code::{Code, CodeLease, Settled};
 pub use logs::{DeployLog, LogReader, Logs};
 pub use uploads::{Upload, Uploads};
 
@@ -70,8 +70,8 @@ impl Objects {
     /// When a directory cannot be made.
     pub fn open(data_dir: &Path, owner: (u32, u32)) -> Result<Self, ObjectError> {
         let staging = data_dir.join("staging");
-        if staging.exists() {
-            fs::remove_dir_all(&staging).map_err(ObjectError::file("empty", &staging))?;
+        if let Err(error) = tree::remove(&staging) {
+            tracing::warn!(%error, path = %staging.display(), "what an earlier run left cannot all be removed");
         }
         for name in ["staging", "uploads", "code", "logs"] {
             private_dir(&data_dir.join(name))?;
@@ -118,7 +118,9 @@ impl Drop for Staging {
     /// Removes the directory before anything is answered. It may hold a hundred thousand files: other tasks are not to
     /// wait meanwhile.
     fn drop(&mut self) {
-        let _ = tokio::task::block_in_place(|| fs::remove_dir_all(&self.path));
+        if let Err(error) = tokio::task::block_in_place(|| tree::remove(&self.path)) {
+            tracing::warn!(%error, path = %self.path.display(), "an unfinished directory cannot be removed");
+        }
     }
 }
 

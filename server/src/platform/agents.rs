@@ -71,18 +71,15 @@ impl Platform {
         let inserted = self.store.write(move |write| {
             if agent.slug.is_empty() {
                 agent.slug = free_slug(write, &agent.user_id, &slug_of(&agent.name))?;
-            } else if agents::by_slug(write, &agent.user_id, &agent.slug)?.is_some() {
+            } else if is_taken(write, &agent.user_id, &agent.slug)? {
                 return Ok(Err(agent.slug));
             }
             agents::insert(write, &agent)?;
             Ok(Ok(agent))
         });
-        let agent = inserted.await?.map_err(|slug| {
-            PlatformError::rejected(
-                "slug_taken",
-                format!("You already have an agent with the slug `{slug}`"),
-            )
-        })?;
+        let agent = inserted
+            .await?
+            .map_err(|slug| PlatformError::rejected("slug_taken", format!("The slug `{slug}` is taken")))?;
         self.tell_of(&agent);
         Ok(agent)
     }
@@ -200,11 +197,16 @@ fn slug_of(name: &str) -> String {
     if slug.is_empty() { "agent".into() } else { slug.into() }
 }
 
+/// Whether a slug is not to be had. `agents` is nobody's: `/agents/sandbox` would be its sandbox, and is an agent too.
+fn is_taken(read: &Read<'_>, user_id: &str, slug: &str) -> QueryResult<bool> {
+    Ok(slug == "agents" || agents::by_slug(read, user_id, slug)?.is_some())
+}
+
 /// The slug itself or, where the user has it, the first free one of `slug-2`, `slug-3`, …
 fn free_slug(read: &Read<'_>, user_id: &str, slug: &str) -> QueryResult<String> {
     let mut candidate = slug.to_owned();
     let mut number = 1_u64;
-    while agents::by_slug(read, user_id, &candidate)?.is_some() {
+    while is_taken(read, user_id, &candidate)? {
         number += 1;
         let suffix = format!("-{number}");
         let stem = &slug[..slug.len().min(MAX_SLUG - suffix.len())];

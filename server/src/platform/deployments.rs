@@ -133,7 +133,7 @@ impl Platform {
     /// `deploy_in_progress`, with `wait` also `deploy_failed`, or when the store or the disk fails.
     pub async fn deploy(self: &Arc<Self>, agent: Agent, wait: bool) -> Result<Agent, PlatformError> {
         let accepted = self.accept(agent).await?;
-        let agent = accepted.agent.clone();
+        let (agent, id) = (accepted.agent.clone(), accepted.id.clone());
         let platform = Arc::clone(self);
         let task = self.spawn(async move { platform.run(accepted).await })?;
         if !wait {
@@ -141,11 +141,20 @@ impl Platform {
         }
         // A failure to record how it ended is in the log already.
         let _ = task.await;
-        let agent = self.reread(agent).await?;
-        // Only a deploy that failed leaves something to say.
-        match agent.status_message {
-            Some(reason) => Err(PlatformError::rejected("deploy_failed", reason)),
-            None => Ok(agent),
+        let agent_id = agent.id.clone();
+        let ended = self
+            .store
+            .read(move |read| Ok(agents::by_id(read, &agent_id)?.zip(deployments::by_id(read, &agent_id, &id)?)));
+        let failed = |reason: &str| PlatformError::rejected("deploy_failed", reason);
+        match ended.await? {
+            None => Err(failed("The agent was deleted")),
+            Some((
+                _,
+                Deployment {
+                    error: Some(reason), ..
+                },
+            )) => Err(failed(&reason)),
+            Some((agent, _)) => Ok(agent),
         }
     }
 
@@ -165,20 +174,21 @@ impl Platform {
         let (agent_id, deployment_id) = (agent.id.clone(), id.clone());
         let accepted = self.store.write(move |write| {
             let Some(agent) = agents::by_id(write, &agent_id)? else {
-                return Ok(None);
+                return Ok(Err(PlatformError::rejected("agent_not_found", "The agent was deleted")));
             };
             if agent.status == AgentStatus::Deploying {
-                return Ok(None);
+                return Ok(Err(in_progress()));
             }
             let archive = match agent.source_type {
                 SourceType::Local => agents::upload(write, &agent.id)?,
                 SourceType::Git => None,
             };
             deployments::insert(write, &agent.id, &deployment_id, archive.as_deref(), now)?;
-            agents::set_status(write, &agent.id, AgentStatus::Deploying, None, now)?;
-            Ok(agents::by_id(write, &agent.id)?.map(|agent| (agent, archive)))
+            agents::set_deploying(write, &agent.id, &deployment_id, now)?;
+            let deploying = agents::by_id(write, &agent.id)?.unwrap_or(agent);
+            Ok(Ok((deploying, archive)))
         });
-        let (agent, archive) = accepted.await?.ok_or_else(in_progress)?;
+        let (agent, archive) = accepted.await??;
         let source = match (archive, &agent.git_repo_url) {
             (Some(hash), _) => Source::Archive(self.objects.uploads.path(&hash)),
             (None, Some(url)) => Source::Repository {
@@ -214,30 +224,34 @@ impl Platform {
         }
         self.tell_of(agent);
         self.events.tell(&agent.user_id, EventKind::Deployment, &agent.slug, id);
-        if let Err(error) = self.collect().await {
-            tracing::error!(%error, "cannot remove code that is no longer needed");
+        if let Err(error) = self.tidy(&agent.id, id).await {
+            tracing::error!(%error, "cannot remove what is no longer needed");
         }
     }
 
+    /// Removes what a deployment made superfluous: code and archives, and its own log where its agent has gone.
+    async fn tidy(&self, agent_id: &str, id: &str) -> Result<(), PlatformError> {
+        let (agent_id, wanted) = (agent_id.to_owned(), id.to_owned());
+        let found = self
+            .store
+            .read(move |read| deployments::by_id(read, &agent_id, &wanted))
+            .await?;
+        if found.is_none() {
+            self.objects.logs.remove(id);
+        }
+        self.collect().await
+    }
+
     async fn build_and_serve(&self, accepted: &Accepted, log: &mut DeployLog) -> Result<(), BuildError> {
-        let built = async {
-            let _permit = self.builds.acquire().await;
-            let workshop = build::Workshop {
-                objects: &self.objects,
-                launcher: &self.launcher,
-                world: &self.world,
-                timeout: self.settings.build_timeout,
-            };
-            workshop.build(&accepted.source, &accepted.id, log).await
+        let outcome = match self.build(accepted, log).await {
+            Ok(built) => self.serve(accepted, built).await,
+            Err(error) => Err(error),
         };
-        let outcome = tokio::select! {
-            built = built => match built {
-                Ok(built) => self.serve(accepted, built).await,
-                Err(error) => Err(error),
-            },
-            () = accepted.token.cancelled() => Err(BuildError::Failed("The agent was stopped".into())),
-            () = self.ending.cancelled() => Err(BuildError::Failed(INTERRUPTED.into())),
-        };
+        let outcome = outcome.map_err(|error| match error {
+            BuildError::Cancelled if self.ending.is_cancelled() => BuildError::Failed(INTERRUPTED.into()),
+            BuildError::Cancelled => BuildError::Failed("The agent was stopped".into()),
+            error => error,
+        });
         match &outcome {
             Ok(()) => log.say("Deployed"),
             Err(BuildError::Failed(reason)) => log.say(&format!("Failed: {reason}")),
@@ -246,39 +260,57 @@ impl Platform {
         outcome
     }
 
-    /// Keeps what was built and makes it the code that serves.
+    async fn build(&self, accepted: &Accepted, log: &mut DeployLog) -> Result<build::Built, BuildError> {
+        let _permit = tokio::select! {
+            permit = self.builds.acquire() => permit,
+            () = accepted.token.cancelled() => return Err(BuildError::Cancelled),
+        };
+        let workshop = build::Workshop {
+            objects: &self.objects,
+            launcher: &self.launcher,
+            world: &self.world,
+            timeout: self.settings.build_timeout,
+            cancel: &accepted.token,
+        };
+        workshop.build(&accepted.source, &accepted.id, log).await
+    }
+
+    /// Keeps what was built and makes it the code that serves, unless the agent was stopped meanwhile.
     async fn serve(&self, accepted: &Accepted, finished: build::Built) -> Result<(), BuildError> {
+        let settled = self.objects.code.settle(finished.tree).await?;
         let _keeping = self.keeping.lock().await;
         let build = Build {
-            code_hash: self.objects.code.keep(finished.tree).await?,
+            code_hash: self.objects.code.keep(settled)?,
             source_hash: finished.source_hash,
             node_args: finished.node_args,
         };
         let (agent_id, id, now) = (accepted.agent.id.clone(), accepted.id.clone(), self.world.now());
         let served = self.store.write(move |write| {
-            deployments::succeed(write, &id, &build, now)?;
-            // One that was stopped meanwhile stays stopped.
-            let is_wanted = agents::by_id(write, &agent_id)?.is_some_and(|it| it.status == AgentStatus::Deploying);
-            if is_wanted {
-                agents::set_serving(write, &agent_id, Some(&id))?;
-                agents::set_status(write, &agent_id, AgentStatus::Active, None, now)?;
+            if !agents::is_deploying(write, &agent_id, &id)? {
+                return Ok(false);
             }
-            Ok(())
+            deployments::succeed(write, &id, &build, now)?;
+            agents::set_serving(write, &agent_id, Some(&id))?;
+            agents::set_status(write, &agent_id, AgentStatus::Active, None, now)?;
+            Ok(true)
         });
-        Ok(served.await?)
+        if served.await? {
+            Ok(())
+        } else {
+            Err(BuildError::Cancelled)
+        }
     }
 
     /// Records why a deployment failed. What served before goes on serving.
     async fn record_failure(&self, agent_id: &str, id: &str, error: BuildError) -> Result<(), PlatformError> {
         let reason = match error {
-            BuildError::Failed(reason) => reason,
             BuildError::Internal(error) => self.refuse_internal(&error),
+            error => error.to_string(),
         };
         let (agent_id, id, now) = (agent_id.to_owned(), id.to_owned(), self.world.now());
         let recorded = self.store.write(move |write| {
             deployments::fail(write, &id, &reason, now)?;
-            let is_wanted = agents::by_id(write, &agent_id)?.is_some_and(|it| it.status == AgentStatus::Deploying);
-            if is_wanted {
+            if agents::is_deploying(write, &agent_id, &id)? {
                 let serves = agents::is_serving(write, &agent_id)?;
                 let status = if serves {
                     AgentStatus::Active
@@ -306,8 +338,8 @@ impl Platform {
 /// A failure of a build as the answer to whoever asked for it.
 fn refuse(error: BuildError, code: &'static str) -> PlatformError {
     match error {
-        BuildError::Failed(reason) => PlatformError::rejected(code, reason),
         BuildError::Internal(error) => error,
+        error => PlatformError::rejected(code, error.to_string()),
     }
 }
 

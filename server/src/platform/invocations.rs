@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::output::{Output, Sink};
+use super::output::{Output, PATIENCE, Sink};
 use super::{INTERRUPTED, Platform, PlatformError};
 use crate::objects::CodeLease;
 use crate::sandbox::{Command, Ending, SandboxError, Spec, Streams, Workspace};
@@ -149,7 +149,7 @@ impl Platform {
                 }
             };
             // Whoever followed may have gone: the invocation is recorded all the same.
-            let _ = follower.send(last).await;
+            let _ = follower.send_timeout(last, PATIENCE).await;
         })?;
         Ok(events)
     }
@@ -167,23 +167,19 @@ impl Platform {
             session_id: session_id.clone(),
             prompt: invoke.prompt.clone(),
         };
-        // Between the look at what serves and the lease on it, nothing may remove it.
-        let keeping = self.keeping.lock().await;
+        let inactive = || PlatformError::rejected("agent_not_active", "Agent not active");
+        let (build, code) = self.lease(&agent.id).await?.ok_or_else(inactive)?;
         let begun = self.store.write(move |write| {
             let status = agents::by_id(write, &new.agent_id)?.map(|agent| agent.status);
-            let build = deployments::serving(write, &new.agent_id)?;
-            let Some(build) = build.filter(|_| matches!(status, Some(AgentStatus::Active | AgentStatus::Deploying)))
-            else {
-                return Ok(None);
-            };
-            invocations::insert(write, &new, now)?;
-            Ok(Some(build))
+            let serves = matches!(status, Some(AgentStatus::Active | AgentStatus::Deploying));
+            if serves {
+                invocations::insert(write, &new, now)?;
+            }
+            Ok(serves)
         });
-        let build = begun
-            .await?
-            .ok_or_else(|| PlatformError::rejected("agent_not_active", "Agent not active"))?;
-        let code = self.objects.code.lease(&build.code_hash);
-        drop(keeping);
+        if !begun.await? {
+            return Err(inactive());
+        }
         self.events
             .tell(&agent.user_id, EventKind::Invocation, &agent.slug, &id);
         Ok(Accepted {
@@ -196,6 +192,27 @@ impl Platform {
             token,
             since,
         })
+    }
+
+    /// The build that serves, and a lease on its code; `None` where none serves.
+    async fn lease(&self, agent_id: &str) -> Result<Option<(Build, CodeLease)>, PlatformError> {
+        let mut missing = None;
+        loop {
+            let id = agent_id.to_owned();
+            let serving = self.store.read(move |read| deployments::serving(read, &id)).await?;
+            let Some(build) = serving else {
+                return Ok(None);
+            };
+            if let Some(code) = self.objects.code.lease(&build.code_hash) {
+                return Ok(Some((build, code)));
+            }
+            // Where a deploy replaced it since it was read, the next look finds what serves instead.
+            if missing.as_ref() == Some(&build.code_hash) {
+                let detail = "The agent's code is gone from the data directory; deploy it again";
+                return Err(PlatformError::rejected("code_missing", detail));
+            }
+            missing = Some(build.code_hash);
+        }
     }
 
     /// Runs the agent in a sandbox of its own, and records how it ended.
@@ -211,8 +228,11 @@ impl Platform {
                 tracing::error!(invocation = accepted.id, %error, "a sandbox failed");
                 End::failed("sandbox_failed", format!("Agent execution failed: {error}"))
             }),
-            () = accepted.token.cancelled() => End::failed("stopped", "Agent execution failed: the agent was stopped"),
-            () = self.ending.cancelled() => End::failed("interrupted", INTERRUPTED),
+            () = accepted.token.cancelled() => if self.ending.is_cancelled() {
+                End::failed("interrupted", INTERRUPTED)
+            } else {
+                End::failed("stopped", "Agent execution failed: the agent was stopped")
+            },
             () = abandoned => End::failed("cancelled", "Cancelled: the stream was closed by its client"),
         };
         self.record(accepted, sink.sandbox_id(), sink.finish(), end).await
@@ -245,7 +265,11 @@ impl Platform {
                 let _ = stdin.write_all(accepted.prompt.as_bytes()).await;
             }
         };
-        let (ending, (), ()) = tokio::join!(process.finish(deadline), sink.take(&mut stdout, &mut stderr), feed);
+        let (ending, (), ()) = tokio::join!(
+            process.finish(tokio::time::sleep(deadline)),
+            sink.take(&mut stdout, &mut stderr),
+            feed
+        );
         Ok(match ending? {
             None => End::failed(
                 "timeout",

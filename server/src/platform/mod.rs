@@ -105,6 +105,7 @@ impl Platform {
         objects: Objects,
         launcher: Launcher,
     ) -> Result<Arc<Self>, PlatformError> {
+        let ending = CancellationToken::new();
         let platform = Arc::new(Self {
             events: Events::new(world.characters(8)),
             invocations: Semaphore::new(settings.max_running_invocations),
@@ -114,10 +115,10 @@ impl Platform {
             store,
             objects,
             launcher,
-            running: Running::default(),
+            running: Running::new(ending.clone()),
             keeping: Mutex::default(),
             tasks: TaskTracker::new(),
-            ending: CancellationToken::new(),
+            ending,
         });
         platform.settle_interrupted().await?;
         platform.sweep().await?;

@@ -12,7 +12,7 @@ const KEPT: usize = 10 << 20;
 const CHUNK: usize = 64 * 1024;
 
 /// How long a follower that is still there may take nothing, until it is not waited for any more.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 type Follower = Option<mpsc::Sender<InvocationEvent>>;
 

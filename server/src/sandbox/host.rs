@@ -20,7 +20,7 @@ const AUTHORITIES: &str = "/etc/castari/authorities";
 const SYSTEM: [&str; 7] = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
 
 /// The few things of `/etc` that programs need, as far as the host has them.
-const ETC: [&str; 13] = [
+const ETC: [&str; 15] = [
     "/etc/alternatives",
     "/etc/ca-certificates",
     "/etc/crypto-policies",
@@ -31,7 +31,9 @@ const ETC: [&str; 13] = [
     "/etc/localtime",
     "/etc/mime.types",
     "/etc/pki/ca-trust",
-    "/etc/pki/tls",
+    "/etc/pki/tls/cert.pem",
+    "/etc/pki/tls/certs",
+    "/etc/pki/tls/openssl.cnf",
     "/etc/protocols",
     "/etc/services",
 ];
@@ -126,25 +128,27 @@ fn find_node() -> Result<PathBuf, SandboxError> {
         })
 }
 
-/// Makes a node outside `/usr` visible with its npm, as installers such as nvm keep them: `PREFIX/bin/node`.
+/// Makes a node outside `/usr` visible with its npm, as installers such as nvm keep them: `PREFIX/bin/node` and
+/// `PREFIX/lib/node_modules/npm`. The prefix itself may be somebody's home directory, and stays out of sight.
 fn node_inside(node: &Path, layout: &mut Layout, path: &mut String) -> String {
     if node.starts_with("/usr") {
         return node.display().to_string();
     }
-    let prefix = node
-        .parent()
-        .filter(|bin| bin.ends_with("bin"))
-        .and_then(Path::parent)
-        .filter(|it| *it != Path::new("/"));
-    match prefix {
-        Some(prefix) => layout.binds.push(Bind {
-            source: prefix.into(),
-            target: NODE_PREFIX.into(),
-        }),
-        None => layout.binds.push(Bind {
-            source: node.into(),
-            target: Path::new(NODE_PREFIX).join("bin/node"),
-        }),
+    let inside = Path::new(NODE_PREFIX);
+    layout.binds.push(Bind {
+        source: node.into(),
+        target: inside.join("bin/node"),
+    });
+    let npm = node.parent().map(|bin| bin.join("../lib/node_modules/npm"));
+    if let Some(source) = npm.and_then(|npm| fs::canonicalize(npm).ok()) {
+        layout.binds.push(Bind {
+            source,
+            target: inside.join("lib/node_modules/npm"),
+        });
+        for program in ["npm", "npx"] {
+            let script = format!("../lib/node_modules/npm/bin/{program}-cli.js");
+            layout.links.push((inside.join("bin").join(program), script.into()));
+        }
     }
     path.insert_str(0, &format!("{NODE_PREFIX}/bin:"));
     format!("{NODE_PREFIX}/bin/node")

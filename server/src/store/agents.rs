@@ -58,7 +58,7 @@ pub fn by_id(read: &Read<'_>, id: &str) -> QueryResult<Option<Agent>> {
 /// When the query fails.
 pub fn list(read: &Read<'_>, user_id: &str, filter: &AgentFilter, page: Page) -> QueryResult<(Vec<Agent>, u64)> {
     let status = filter.status.as_ref().map(text::name).transpose()?;
-    let search = filter.search.as_ref().map(|search| search.to_lowercase());
+    let search = filter.search.as_ref().map(|search| search.to_ascii_lowercase());
     let sql = format!("SELECT count(*) FROM agents WHERE {MATCHES}");
     let params = named_params! {":user_id": user_id, ":status": status, ":search": search};
     let total = read.one(&sql, params, |row| row.get(0))?;
@@ -131,7 +131,7 @@ pub fn update(write: &Write<'_>, id: &str, change: &UpdateAgent, now: Timestamp)
     write.execute(sql, params).map(drop)
 }
 
-/// Sets the status and what there is to say about it.
+/// Sets the status and what there is to say about it, once no deployment goes on.
 ///
 /// # Errors
 /// When the query fails.
@@ -142,10 +142,31 @@ pub fn set_status(
     message: Option<&str>,
     now: Timestamp,
 ) -> QueryResult<()> {
-    let sql = "UPDATE agents SET status = ?2, status_message = ?3, updated_at = ?4 WHERE id = ?1";
+    let sql = "UPDATE agents SET status = ?2, status_message = ?3, deploying_id = NULL, updated_at = ?4 WHERE id = ?1";
     write
         .execute(sql, params![id, text::name(&status)?, message, text::micros(now)])
         .map(drop)
+}
+
+/// Notes that a deployment goes on.
+///
+/// # Errors
+/// When the query fails.
+pub fn set_deploying(write: &Write<'_>, id: &str, deployment_id: &str, now: Timestamp) -> QueryResult<()> {
+    let sql = "UPDATE agents SET status = 'deploying', status_message = NULL, deploying_id = ?2, updated_at = ?3
+        WHERE id = ?1";
+    write
+        .execute(sql, params![id, deployment_id, text::micros(now)])
+        .map(drop)
+}
+
+/// Whether this deployment is the one that goes on.
+///
+/// # Errors
+/// When the query fails.
+pub fn is_deploying(read: &Read<'_>, id: &str, deployment_id: &str) -> QueryResult<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM agents WHERE id = ?1 AND deploying_id = ?2)";
+    read.one(sql, [id, deployment_id], |row| row.get(0))
 }
 
 /// Sets which deployment serves.
@@ -212,8 +233,8 @@ pub fn delete(write: &Write<'_>, id: &str) -> QueryResult<()> {
 /// # Errors
 /// When the query fails.
 pub fn settle_interrupted(write: &Write<'_>, reason: &str, now: Timestamp) -> QueryResult<()> {
-    let sql =
-        "UPDATE agents SET status = iif(serving_id IS NULL, 'error', 'active'), status_message = ?1, updated_at = ?2
+    let sql = "UPDATE agents SET status = iif(serving_id IS NULL, 'error', 'active'), status_message = ?1,
+        deploying_id = NULL, updated_at = ?2
         WHERE status = 'deploying'";
     write.execute(sql, params![reason, text::micros(now)]).map(drop)
 }

@@ -3,6 +3,7 @@
 //! Only regular files, directories and links that stay inside are taken. Links are made last, so that no entry can be
 //! written through one.
 
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{OpenOptionsExt, symlink};
@@ -20,31 +21,60 @@ const MAX_ENTRIES: usize = 100_000;
 /// The most bytes that an archive may unpack to.
 const MAX_BYTES: u64 = 1 << 30;
 
+/// How long the name of an entry may be, and all else that is said about one, in bytes. The tar format keeps long ones
+/// in entries of their own, which would be read whole.
+const MAX_EXTENSION: u64 = 64 * 1024;
+
+/// How much of a name is repeated to whoever sent it, in characters.
+const SHOWN: usize = 200;
+
 /// How deep directories may nest.
 const MAX_DEPTH: usize = 64;
 
 /// Unpacks a `.tar.gz` into an empty directory. An archive that holds nothing but one directory is unpacked as if it
 /// held that directory's content.
 pub(super) fn unpack(archive: &Path, into: &Path) -> Result<(), BuildError> {
-    let file = File::open(archive).map_err(ObjectError::file("open", archive))?;
-    let stream = Counted {
-        inner: MultiGzDecoder::new(file),
-        taken: 0,
-    };
-    let mut archive = Archive::new(stream);
+    inspect(archive)?;
+    let mut archive = open(archive)?;
     let (mut room, mut links) = (MAX_BYTES, Vec::new());
-    for (count, entry) in archive.entries().map_err(damaged)?.enumerate() {
+    for entry in archive.entries().map_err(damaged)? {
+        take(entry.map_err(damaged)?, into, &mut room, &mut links)?;
+    }
+    make_links(into, links)?;
+    unwrap_directory(into)
+}
+
+/// Looks through an archive for what must not even be read.
+fn inspect(archive: &Path) -> Result<(), BuildError> {
+    let mut archive = open(archive)?;
+    for (count, entry) in archive.entries().map_err(damaged)?.raw(true).enumerate() {
         if count == MAX_ENTRIES {
             return Err(refused(format!("it holds more than {MAX_ENTRIES} entries")));
         }
-        take(entry.map_err(damaged)?, into, &mut room, &mut links)?;
+        let entry = entry.map_err(damaged)?;
+        let kind = entry.header().entry_type();
+        let is_extension = kind.is_gnu_longname()
+            || kind.is_gnu_longlink()
+            || kind.is_pax_local_extensions()
+            || kind.is_pax_global_extensions();
+        if is_extension && entry.size() > MAX_EXTENSION {
+            return Err(refused("it holds a name that is too long"));
+        }
     }
-    for (path, target) in links {
-        let place = into.join(&path);
-        make_parent(&place, &path)?;
-        symlink(&target, &place).map_err(|error| unwritable(&path, &error))?;
-    }
-    unwrap_directory(into)
+    Ok(())
+}
+
+fn open(archive: &Path) -> Result<Archive<Counted<MultiGzDecoder<File>>>, BuildError> {
+    let file = File::open(archive).map_err(ObjectError::file("open", archive))?;
+    Ok(Archive::new(Counted {
+        inner: MultiGzDecoder::new(file),
+        taken: 0,
+    }))
+}
+
+/// A name as it may be repeated.
+fn shown(path: &Path) -> String {
+    path.to_string_lossy().chars().take(SHOWN).collect()
 }
 
 /// Takes one entry, as far as there is room; a link is put aside.
@@ -59,7 +89,7 @@ fn take<R: Read>(
         return Ok(());
     }
     let path = inside(&entry.path().map_err(damaged)?)?;
-    let shown = path.display().to_string();
+    let shown = shown(&path);
     let place = into.join(&path);
     match kind {
         EntryType::Directory => fs::create_dir_all(&place).map_err(|error| unwritable(&path, &error)),
@@ -82,7 +112,13 @@ fn take<R: Read>(
                 .open(&place)
                 .map_err(|error| unwritable(&path, &error))?;
             // A sparse file's holes are not in the archive, but in what it unpacks to.
-            let written = io::copy(&mut (&mut entry).take(*room + 1), &mut file).map_err(damaged)?;
+            let written =
+                io::copy(&mut (&mut entry).take(*room + 1), &mut file).map_err(|error| match error.kind() {
+                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                        ObjectError::file("unpack", &path)(error).into()
+                    }
+                    _ => damaged(error),
+                })?;
             *room = room.checked_sub(written).ok_or_else(|| refused(too_much()))?;
             Ok(())
         }
@@ -106,7 +142,7 @@ fn take<R: Read>(
 
 /// An entry's path, unless it leads out.
 fn inside(path: &Path) -> Result<PathBuf, BuildError> {
-    let shown = path.display();
+    let shown = shown(path);
     let mut clean = PathBuf::new();
     for component in path.components() {
         match component {
@@ -122,24 +158,27 @@ fn inside(path: &Path) -> Result<PathBuf, BuildError> {
     Ok(clean)
 }
 
-/// Whether a link at `path` to `target` leaves the folder at any step of the way.
-fn leads_out(path: &Path, target: &Path) -> bool {
-    let mut depth = path.components().count().saturating_sub(1);
-    target.components().any(|component| match component {
-        Component::Normal(_) => {
-            depth += 1;
-            false
+/// Makes the links, none of them through another: below real directories alone, what [`leads_out`] says of one holds.
+fn make_links(into: &Path, links: Vec<(PathBuf, PathBuf)>) -> Result<(), BuildError> {
+    let known: HashSet<PathBuf> = links.iter().map(|(path, _)| path.clone()).collect();
+    for (path, target) in links {
+        if path.ancestors().skip(1).any(|above| known.contains(above)) {
+            return Err(refused(format!("`{}` lies behind a link", shown(&path))));
         }
-        Component::CurDir => false,
-        Component::ParentDir => match depth.checked_sub(1) {
-            Some(less) => {
-                depth = less;
-                false
-            }
-            None => true,
-        },
-        Component::RootDir | Component::Prefix(_) => true,
-    })
+        let place = into.join(&path);
+        make_parent(&place, &path)?;
+        symlink(&target, &place).map_err(|error| unwritable(&path, &error))?;
+    }
+    Ok(())
+}
+
+/// Whether a link at `path` to `target` leaves the folder. Going up comes first, no further than the folder: after a
+/// name, which may be a link itself, `..` would go up from wherever that leads.
+fn leads_out(path: &Path, target: &Path) -> bool {
+    let depth = path.components().count().saturating_sub(1);
+    let steps: Vec<Component<'_>> = target.components().filter(|step| *step != Component::CurDir).collect();
+    let ups = steps.iter().take_while(|step| **step == Component::ParentDir).count();
+    ups > depth || steps.iter().skip(ups).any(|step| !matches!(step, Component::Normal(_)))
 }
 
 fn make_parent(place: &Path, path: &Path) -> Result<(), BuildError> {
@@ -205,7 +244,7 @@ fn unwritable(path: &Path, error: &io::Error) -> BuildError {
     use io::ErrorKind::{AlreadyExists, InvalidFilename, InvalidInput, IsADirectory, NotADirectory};
     match error.kind() {
         AlreadyExists | InvalidFilename | InvalidInput | IsADirectory | NotADirectory => {
-            refused(format!("`{}` cannot be made: {error}", path.display()))
+            refused(format!("`{}` cannot be made: {error}", shown(path)))
         }
         kind => ObjectError::file("unpack", path)(kind.into()).into(),
     }

@@ -53,6 +53,9 @@ pub enum BuildError {
     /// For a reason that its owner can do something about.
     #[error("{0}")]
     Failed(String),
+    /// Because nobody wants it any more.
+    #[error("it was cancelled")]
+    Cancelled,
     /// For a reason of the server's own.
     #[error(transparent)]
     Internal(PlatformError),

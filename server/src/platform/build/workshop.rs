@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio_util::sync::CancellationToken;
 
 use super::{BuildError, Built, Manifest, STRIP_ARGUMENT, Source, Tree};
 use super::{archive, install, repository, starter, types};
@@ -31,6 +32,9 @@ pub struct Workshop<'a> {
     pub world: &'a World,
     /// How long one command may take.
     pub timeout: Duration,
+    /// Ends the build: a command at once, other steps when they are done, so that nothing writes to a directory that is
+    /// being removed.
+    pub cancel: &'a CancellationToken,
 }
 
 /// What a command that succeeded wrote.
@@ -130,9 +134,9 @@ impl Workshop<'_> {
             return Ok(vec!["--import".into(), "tsx".into(), entrypoint]);
         }
         log.say("Stripping types");
-        let ourselves = std::env::current_exe().map_err(crate::objects::ObjectError::file("find", "this program"))?;
         let bind = Bind {
-            source: ourselves,
+            // Looked up by the init, which is this program, also when its file was replaced meanwhile.
+            source: "/proc/self/exe".into(),
             target: OURSELVES.into(),
         };
         let argv = vec![OURSELVES.into(), STRIP_ARGUMENT.into(), "/workspace".into(), entrypoint];
@@ -159,6 +163,9 @@ impl Workshop<'_> {
             .filter(|word| word.len() < 20)
             .collect::<Vec<_>>()
             .join(" ");
+        if self.cancel.is_cancelled() {
+            return Err(BuildError::Cancelled);
+        }
         self.objects.code.hand_over(staging.path().to_owned()).await?;
         let spec = Spec {
             id: self.world.id("sbx"),
@@ -174,12 +181,19 @@ impl Workshop<'_> {
         };
         let (process, streams) = sandbox.start(command).await?;
         drop(streams.stdin);
+        let limit = async {
+            // Either way the command is over.
+            let _ = tokio::time::timeout(self.timeout, self.cancel.cancelled()).await;
+        };
         let log = Mutex::new(log);
         let (ending, stdout, stderr) = tokio::join!(
-            process.finish(self.timeout),
+            process.finish(limit),
             copy(streams.stdout, &log),
             copy(streams.stderr, &log)
         );
+        if self.cancel.is_cancelled() {
+            return Err(BuildError::Cancelled);
+        }
         let ending = ending?.ok_or_else(|| {
             BuildError::failed(format!("`{name}` took longer than {} seconds", self.timeout.as_secs()))
         })?;

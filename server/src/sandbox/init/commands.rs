@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, setrlimit};
-use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signal::{SigHandler, SigSet, Signal, kill, signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::stat::{Mode, umask};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -173,6 +173,10 @@ fn spawn(command: &Prepared) -> io::Result<Pid> {
 fn exec(command: &Prepared) -> io::Error {
     let become_it = || -> Result<std::convert::Infallible, Errno> {
         setsid()?;
+        for inherited in Signal::iterator() {
+            // SAFETY: the default action installs no handler. SIGKILL and SIGSTOP have no other and refuse.
+            let _ = unsafe { signal(inherited, SigHandler::SigDfl) };
+        }
         SigSet::empty().thread_set_mask()?;
         setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
         // A lower limit of the host's own stays.
@@ -196,19 +200,30 @@ fn exec(command: &Prepared) -> io::Error {
 /// Whether the processes here keep more in memory than the limit. What they share counts once, the programs and
 /// libraries that they map not at all.
 fn is_above(limit: u64) -> bool {
-    let pids = processes();
+    // Whoever hides what runs is treated as if it were too much.
+    let Ok(pids) = processes() else {
+        return true;
+    };
     // Quick to read and never too little, as it counts what is shared for each.
     let at_most: u64 = pids.iter().filter_map(|pid| resident(*pid)).sum();
-    at_most > limit && pids.iter().filter_map(|pid| proportional(*pid)).sum::<u64>() > limit
+    // A process can make its details unreadable, but not its size.
+    let exactly = |pid: &u32| proportional(*pid).or_else(|| resident(*pid));
+    at_most > limit && pids.iter().filter_map(exactly).sum::<u64>() > limit
 }
 
 /// Every process of this namespace but the init.
-fn processes() -> Vec<u32> {
-    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter(|pid| *pid != 1)
-        .collect()
+fn processes() -> io::Result<Vec<u32>> {
+    let mut pids = Vec::new();
+    for entry in std::fs::read_dir("/proc")? {
+        pids.extend(
+            entry?
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse::<u32>().ok())
+                .filter(|pid| *pid != 1),
+        );
+    }
+    Ok(pids)
 }
 
 /// What a process keeps resident, in bytes.

@@ -87,7 +87,6 @@ fn live(control: &OwnedFd, gate: &UnixStream, server: RawFd, filters: &Filters) 
 
 /// Builds the sandbox around this process; yields the TUN's descriptor where egress is wanted and can be had.
 fn build(setup: &Setup, filters: &Filters) -> Result<Option<OwnedFd>, Failure> {
-    rights::prefer_as_victim();
     let sources = mounts::Sources::open(setup)?;
     let tun = if setup.egress { network::open_tun() } else { None };
     rights::become_inside_identity()?;

@@ -12,15 +12,6 @@ use super::{Failure, INSIDE_ID, Step};
 /// The highest capability that a kernel may know; unknown ones are refused, which is as good as dropped.
 const LAST_CAPABILITY: libc::c_ulong = 63;
 
-/// When the host runs out of memory, a sandbox goes before the server and the user's own programs.
-const OOM_SCORE: &str = "500";
-
-/// Tells the kernel to take this sandbox first when memory is short.
-pub(super) fn prefer_as_victim() {
-    // A host that forbids this loses nothing but the preference.
-    let _ = std::fs::write("/proc/self/oom_score_adj", OOM_SCORE);
-}
-
 /// Becomes the one user and group that exist inside.
 pub(super) fn become_inside_identity() -> Result<(), Failure> {
     // Denied where the server is not root, which is then in no group that it could drop.
@@ -29,7 +20,8 @@ pub(super) fn become_inside_identity() -> Result<(), Failure> {
     setresgid(gid, gid, gid).step(|| "setresgid".into())?;
     setresuid(uid, uid, uid).step(|| "setresuid".into())?;
     // A change of identity clears it.
-    prctl::set_pdeathsig(Signal::SIGKILL).step(|| "prctl(PR_SET_PDEATHSIG)".into())
+    prctl::set_pdeathsig(Signal::SIGKILL).step(|| "prctl(PR_SET_PDEATHSIG)".into())?;
+    leave_keyring().step(|| "keyctl(KEYCTL_JOIN_SESSION_KEYRING)".into())
 }
 
 /// Gives up every capability for good, here and in all that is started.
@@ -44,6 +36,20 @@ pub(super) fn drop_all() -> Result<(), Failure> {
     prctl::set_no_new_privs().step(|| "prctl(PR_SET_NO_NEW_PRIVS)".into())?;
     // Nobody inside may trace the init, read its memory, or reach its descriptors through /proc.
     prctl::set_dumpable(false).step(|| "prctl(PR_SET_DUMPABLE)".into())
+}
+
+/// Leaves the session keyring of whoever started the server for an empty one: no namespace separates keyrings.
+fn leave_keyring() -> io::Result<()> {
+    let unnamed = std::ptr::null::<libc::c_char>();
+    // SAFETY: joins a new keyring; the kernel reads no memory of ours for one without a name.
+    match unsafe { libc::syscall(libc::SYS_keyctl, libc::KEYCTL_JOIN_SESSION_KEYRING, unnamed) } {
+        -1 => match io::Error::last_os_error() {
+            // A kernel without keyrings.
+            error if error.raw_os_error() == Some(libc::ENOSYS) => Ok(()),
+            error => Err(error),
+        },
+        _ => Ok(()),
+    }
 }
 
 /// `capset` with empty effective, permitted and inheritable sets.

@@ -97,7 +97,7 @@ impl Filters {
 type Call = (libc::c_long, Vec<SeccompRule>);
 
 /// Calls of which only some uses are closed.
-fn partly_forbidden() -> Result<[Call; 3], BackendError> {
+fn partly_forbidden() -> Result<[Call; 9], BackendError> {
     let condition =
         |argument, operator, value: u64| SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, value);
     let families = FAMILIES.map(|family| condition(0, SeccompCmpOp::Ne, u64::from(family.cast_unsigned())));
@@ -107,7 +107,20 @@ fn partly_forbidden() -> Result<[Call; 3], BackendError> {
         SeccompRule::new(vec![condition(0, SeccompCmpOp::MaskedEq(flag), flag)?])
     });
     let input = TERMINAL_INPUT.map(|request| SeccompRule::new(vec![condition(1, SeccompCmpOp::Eq, request)?]));
+    // The init has the agent's identity, and must not be slowed or starved by it: its number inside is 1.
+    let of_init = || SeccompRule::new(vec![condition(0, SeccompCmpOp::Eq, 1)?]);
+    let of_others = || SeccompRule::new(vec![condition(0, SeccompCmpOp::Ne, 0)?]);
+    let priority = [
+        of_others()?,
+        SeccompRule::new(vec![condition(1, SeccompCmpOp::Eq, 1)?])?,
+    ];
     Ok([
+        (libc::SYS_prlimit64, vec![of_others()?]),
+        (libc::SYS_sched_setaffinity, vec![of_init()?]),
+        (libc::SYS_sched_setattr, vec![of_init()?]),
+        (libc::SYS_sched_setparam, vec![of_init()?]),
+        (libc::SYS_sched_setscheduler, vec![of_init()?]),
+        (libc::SYS_setpriority, priority.into()),
         (libc::SYS_socket, vec![SeccompRule::new(families)?]),
         (libc::SYS_clone, namespaces.into_iter().collect::<Result<_, _>>()?),
         (libc::SYS_ioctl, input.into_iter().collect::<Result<_, _>>()?),

@@ -32,6 +32,8 @@ CREATE TABLE agents (
     status_message  TEXT,
     -- The archive that was uploaded last, whether or not it was ever deployed.
     upload_hash     TEXT,
+    -- The deployment that goes on, unless none does.
+    deploying_id    TEXT,
     -- The deployment whose code serves, unless none does.
     serving_id      TEXT,
     created_at      INTEGER NOT NULL,
