@@ -290,6 +290,24 @@ impl Castari {
         serde_json::from_value(refusal.body.clone()).unwrap_or_else(|error| panic!("{error}: {refusal:?}"))
     }
 
+    /// Waits until these and no others are the files that hold code: what is not needed goes in the background.
+    pub async fn keeps(&self, files: &[String]) {
+        self.settles("the files that hold code", |kept| kept == files).await;
+    }
+
+    /// Waits until the files that hold code are as they have to be.
+    pub async fn settles(&self, what: &str, holds: impl Fn(&[String]) -> bool) {
+        let start = Instant::now();
+        loop {
+            let files = self.files();
+            if holds(&files) {
+                return;
+            }
+            assert!(start.elapsed() < Duration::from_secs(10), "{what}: {files:?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// What lies in the directories that hold code, by their paths in the data directory.
     #[must_use]
     pub fn files(&self) -> Vec<String> {
