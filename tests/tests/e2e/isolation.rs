@@ -141,7 +141,7 @@ pub async fn assert_isolated(castari: &Castari, has_network: bool) {
             ["0.0.0.0", loopback.address.port()], ["::1", loopback.address.port()],
             ["::ffff:127.0.0.1", loopback.address.port()], ["127.1.2.3", loopback.address.port()],
             [own_address, own.address.port()], [format!("::ffff:{own_address}"), own.address.port()],
-            [own_address, 22], ["169.254.169.254", 80], ["169.254.170.2", 80], ["10.0.0.1", 80], ["10.255.255.53", 53],
+            [own_address, 22], ["169.254.169.254", 80], ["169.254.170.2", 80], ["10.0.0.1", 80], ["10.0.0.53", 53],
             ["172.16.0.1", 80], ["192.168.0.1", 80], ["100.64.0.1", 80], ["224.0.0.1", 80], ["240.0.0.1", 80],
             ["255.255.255.255", 80], ["fd00::1", 80], ["fe80::1", 80], ["fd00:ec2::254", 80], ["::ffff:169.254.169.254", 80],
             ["64:ff9b::a9fe:a9fe", 80], ["2002:a9fe:a9fe::1", 80],
