@@ -467,3 +467,25 @@ async fn memory_that_is_shared_counts() {
         Err(error) => assert!(error.to_string().contains("out of memory"), "{error}"),
     }
 }
+
+#[tokio::test]
+async fn memory_of_those_who_hide_counts() {
+    if !has_perl() {
+        return;
+    }
+    let castari = Castari::start().await;
+    castari.deploy_script("perl", PERL).await;
+    // PR_SET_DUMPABLE 0: its maps cannot be read any more, but what it keeps resident can.
+    let program = "syscall(157, 4, 0, 0, 0, 0); my @kept;\
+        for (1 .. 40) { push @kept, 'x' x (1 << 26); select(undef, undef, undef, 0.02) }\
+        select(undef, undef, undef, 0.5); print scalar(@kept) << 26";
+    let invoke = Invoke {
+        prompt: program.into(),
+        session_id: None,
+    };
+    match castari.client().invoke("perl", &invoke).await {
+        // The call answers as soon as Perl ends, which a kill makes it do with nothing said.
+        Ok(response) => assert_eq!(response.response_content.trim(), "", "bytes were taken"),
+        Err(error) => assert!(error.to_string().contains("out of memory"), "{error}"),
+    }
+}
