@@ -261,18 +261,6 @@ impl Castari {
         }
     }
 
-    /// Deploys an agent, which fails for a reason of its own; answers the agent as it is then.
-    pub async fn deploy_refused(&self, slug: &str) -> Agent {
-        match self.client.deploy(slug, true).await {
-            Err(ClientError::Refused(refusal)) => {
-                let refused = (refusal.status, refusal.code.as_deref());
-                assert_eq!(refused, (400, Some("deploy_failed")), "{refusal}");
-            }
-            other => panic!("the deploy was not refused but answered {other:?}"),
-        }
-        self.client.agent(slug).await.unwrap()
-    }
-
     /// The log of an agent's last deployment.
     pub async fn last_deploy_log(&self, slug: &str) -> String {
         let deployments = self
@@ -300,6 +288,24 @@ impl Castari {
         let refusal = error.refusal().unwrap_or_else(|| panic!("no answer: {error}"));
         assert_eq!(refusal.status, 500, "{refusal:?}");
         serde_json::from_value(refusal.body.clone()).unwrap_or_else(|error| panic!("{error}: {refusal:?}"))
+    }
+
+    /// Waits until these and no others are the files that hold code: what is not needed goes in the background.
+    pub async fn keeps(&self, files: &[String]) {
+        self.settles("the files that hold code", |kept| kept == files).await;
+    }
+
+    /// Waits until the files that hold code are as they have to be.
+    pub async fn settles(&self, what: &str, holds: impl Fn(&[String]) -> bool) {
+        let start = Instant::now();
+        loop {
+            let files = self.files();
+            if holds(&files) {
+                return;
+            }
+            assert!(start.elapsed() < Duration::from_secs(10), "{what}: {files:?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// What lies in the directories that hold code, by their paths in the data directory.

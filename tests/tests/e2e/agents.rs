@@ -355,6 +355,6 @@ async fn a_deleted_agent_takes_everything_with_it() {
             .total,
         0
     );
-    assert_eq!(castari.files(), [""; 0]);
-    assert_eq!(std::fs::read_dir(&log).unwrap().count(), 0);
+    castari.keeps(&[]).await;
+    assert_eq!(std::fs::read_dir(&log).unwrap().count(), 0, "no log is left");
 }

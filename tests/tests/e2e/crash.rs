@@ -86,7 +86,9 @@ async fn a_killed_server_takes_its_sandboxes_along_and_tells_of_it_later() {
     drop(database);
     assert_eq!(castari.client().agent("one").await.unwrap().status, AgentStatus::Active);
     assert_eq!(castari.invoke("one", "0").await.response_content, "begun\nfinished\n");
-    assert_eq!(castari.files().len(), 2, "{:?}", castari.files());
+    castari
+        .settles("an archive and its code", |files| files.len() == 2)
+        .await;
 }
 
 #[tokio::test]
@@ -125,11 +127,10 @@ async fn a_killed_server_s_deploys_failed() {
         assert!(list.deployments[0].error.is_some() && list.deployments[0].finished_at.is_some());
     }
     assert_eq!(castari.invoke("served", "x").await.response_content, "earlier\n");
-    assert!(
-        !castari.files().iter().any(|file| file.starts_with("staging/")),
-        "{:?}",
-        castari.files()
-    );
+    let is_staging = |file: &String| file.starts_with("staging/");
+    castari
+        .settles("nothing unfinished", |files| !files.iter().any(is_staging))
+        .await;
 }
 
 #[tokio::test]

@@ -274,12 +274,22 @@ async fn a_first_deploy_that_fails_says_why() {
     assert!(castari.last_deploy_log("one").await.contains("no good"));
     let answer = castari.post("/agents/one/invoke", &json!({"prompt": "hello"})).await;
     assert_eq!((answer.status, answer.code().as_str()), (400, "agent_not_active"));
-    assert_eq!(
-        castari.files().len(),
-        1,
-        "the archive alone is kept: {:?}",
-        castari.files()
-    );
+    castari
+        .settles("the archive alone is kept", |files| files.len() == 1)
+        .await;
+
+    // The same answer to whoever waits for a deploy.
+    for call in ["deploy", "redeploy"] {
+        let answer = castari
+            .send(castari.request(Method::POST, &format!("/agents/one/{call}?wait=true")))
+            .await;
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (400, "deploy_failed"),
+            "{answer:?}"
+        );
+        assert!(answer.text.contains("npm install failed: "), "{answer:?}");
+    }
 
     castari.upload("one", script("console.log('good')")).await;
     let agent = castari.client().agent("one").await.unwrap();
@@ -315,16 +325,21 @@ async fn a_later_deploy_that_fails_leaves_the_earlier_one_serving() {
 async fn code_is_replaced_and_what_is_not_needed_goes() {
     let castari = Castari::start().await;
     castari.deploy_script("one", "console.log('first')").await;
+    castari
+        .settles("an archive and its code", |files| files.len() == 2)
+        .await;
     let first = castari.files();
     castari.upload("one", script("console.log('second')")).await;
     let agent = castari.client().agent("one").await.unwrap();
     assert_eq!(agent.source_type, SourceType::Local);
     assert_eq!(castari.invoke("one", "hello").await.response_content, "second\n");
+    let is_new = |file: &String| !first.contains(file);
+    castari
+        .settles("an archive and its code, both new", |files| {
+            files.len() == 2 && files.iter().all(is_new)
+        })
+        .await;
     let second = castari.files();
-    assert!(
-        second.len() == 2 && !second.iter().any(|file| first.contains(file)),
-        "{first:?} {second:?}"
-    );
 
     let again = castari.client().redeploy("one", true).await.unwrap();
     assert_eq!(
@@ -332,7 +347,7 @@ async fn code_is_replaced_and_what_is_not_needed_goes() {
         (AgentStatus::Active, agent.source_hash)
     );
     assert_eq!(castari.invoke("one", "hello").await.response_content, "second\n");
-    assert_eq!(castari.files(), second);
+    castari.keeps(&second).await;
     assert_eq!(deploy_statuses(&castari, "one").await, [DeploymentStatus::Succeeded; 3]);
 }
 
@@ -402,13 +417,15 @@ async fn a_running_deploy_streams_its_log_and_excludes_another() {
             "{path}"
         );
     }
-    let before = (castari.files(), client.agent("one").await.unwrap());
+    let before = client.agent("one").await.unwrap();
+    let kept = castari.files();
     let refusal = castari.upload_refused("one", script("")).await;
     assert_eq!(
         (refusal.status, refusal.code.as_deref()),
         (400, Some("deploy_in_progress"))
     );
-    assert_eq!((castari.files(), client.agent("one").await.unwrap()), before);
+    assert_eq!(client.agent("one").await.unwrap(), before);
+    castari.keeps(&kept).await;
     let whole = client.deployment_log("one", &id).await.unwrap();
     assert!(whole.contains("Running npm install"), "{whole}");
 

@@ -135,8 +135,12 @@ async fn a_clone_that_fails_says_why() {
         ("own", "Failed to connect"),
         ("loopback", "Failed to connect"),
     ] {
-        let agent = castari.deploy_refused(slug).await;
-        let message = agent.status_message.clone().unwrap_or_default();
+        let error = castari.client().deploy(slug, true).await.unwrap_err();
+        let refusal = error.refusal().unwrap();
+        assert_eq!((refusal.status, refusal.code.as_deref()), (400, Some("deploy_failed")));
+        let message = refusal.detail.to_string();
+        let agent = castari.client().agent(slug).await.unwrap();
+        assert_eq!(agent.status_message.as_ref(), Some(&message));
         assert_eq!(agent.status, AgentStatus::Error, "{slug}");
         assert!(message.starts_with("git clone failed: "), "{slug}: {message}");
         assert!(
@@ -150,7 +154,7 @@ async fn a_clone_that_fails_says_why() {
         );
     }
     assert_eq!((listener.count(), local.count()), (0, 0));
-    assert_eq!(castari.files(), [""; 0]);
+    castari.keeps(&[]).await;
 }
 
 #[tokio::test]
@@ -165,11 +169,8 @@ async fn a_repository_s_links_do_not_lead_out() {
     let web = host::serve_files(address, repository.served()).await;
     let castari = Castari::reaching(web).await;
     create(&castari, "one", format!("http://{web}/"), None).await;
-    let agent = castari.deploy_refused("one").await;
-    assert_eq!(agent.status, AgentStatus::Error, "{agent:?}");
-    assert!(
-        agent.status_message.clone().unwrap_or_default().contains("index.mjs"),
-        "{agent:?}"
-    );
-    assert_eq!(castari.files(), [""; 0]);
+    let error = castari.client().deploy("one", true).await.unwrap_err();
+    assert!(error.to_string().contains("index.mjs"), "{error}");
+    assert_eq!(castari.client().agent("one").await.unwrap().status, AgentStatus::Error);
+    castari.keeps(&[]).await;
 }

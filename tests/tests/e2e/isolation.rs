@@ -141,7 +141,7 @@ pub async fn assert_isolated(castari: &Castari, has_network: bool) {
             ["0.0.0.0", loopback.address.port()], ["::1", loopback.address.port()],
             ["::ffff:127.0.0.1", loopback.address.port()], ["127.1.2.3", loopback.address.port()],
             [own_address, own.address.port()], [format!("::ffff:{own_address}"), own.address.port()],
-            [own_address, 22], ["169.254.169.254", 80], ["169.254.170.2", 80], ["10.0.0.1", 80], ["10.255.255.53", 53],
+            [own_address, 22], ["169.254.169.254", 80], ["169.254.170.2", 80], ["10.0.0.1", 80], ["10.0.0.53", 53],
             ["172.16.0.1", 80], ["192.168.0.1", 80], ["100.64.0.1", 80], ["224.0.0.1", 80], ["240.0.0.1", 80],
             ["255.255.255.255", 80], ["fd00::1", 80], ["fe80::1", 80], ["fd00:ec2::254", 80], ["::ffff:169.254.169.254", 80],
             ["64:ff9b::a9fe:a9fe", 80], ["2002:a9fe:a9fe::1", 80],
@@ -442,4 +442,26 @@ async fn what_the_kernel_keeps_in_no_namespace_is_closed() {
     }
     let open = castari.invoke("perl", &program).await.response_content;
     assert_eq!(open.trim(), "", "these are open");
+}
+
+#[tokio::test]
+async fn memory_of_those_who_hide_counts() {
+    if !has_perl() {
+        return;
+    }
+    let castari = Castari::start().await;
+    castari.deploy_script("perl", PERL).await;
+    // PR_SET_DUMPABLE 0: its maps cannot be read any more, but what it keeps resident can.
+    let program = "syscall(157, 4, 0, 0, 0, 0); my @kept;\
+        for (1 .. 40) { push @kept, 'x' x (1 << 26); select(undef, undef, undef, 0.02) }\
+        select(undef, undef, undef, 0.5); print scalar(@kept) << 26";
+    let invoke = Invoke {
+        prompt: program.into(),
+        session_id: None,
+    };
+    match castari.client().invoke("perl", &invoke).await {
+        // The call answers as soon as Perl ends, which a kill makes it do with nothing said.
+        Ok(response) => assert_eq!(response.response_content.trim(), "", "bytes were taken"),
+        Err(error) => assert!(error.to_string().contains("out of memory"), "{error}"),
+    }
 }
