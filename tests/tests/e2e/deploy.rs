@@ -536,3 +536,31 @@ async fn a_stopped_agent_answers_when_deployed_again() {
         AgentStatus::Stopped
     );
 }
+
+#[tokio::test]
+async fn a_stopped_deploy_does_not_end_the_next() {
+    let castari = Castari::start().await;
+    let client = castari.client();
+    castari.create("one").await;
+    client
+        .upload_code("one", installing("sleep 1000", ""), false)
+        .await
+        .unwrap();
+    client.deploy("one", false).await.unwrap();
+    client.stop_agent("one").await.unwrap();
+    castari.upload("one", script("console.log('the next')")).await;
+    assert_eq!(castari.invoke("one", "x").await.response_content, "the next\n");
+    let agent = client.agent("one").await.unwrap();
+    assert_eq!((agent.status, agent.status_message), (AgentStatus::Active, None));
+}
+
+#[tokio::test]
+async fn folders_that_nest_without_end_are_refused_and_removed() {
+    let castari = Castari::start().await;
+    castari.create("one").await;
+    let nest = "node -e \"for (let i = 0; i < 5000; i++) { fs.mkdirSync('d'); process.chdir('d') }\"";
+    let refusal = castari.upload_refused("one", installing(nest, "")).await;
+    assert_eq!((refusal.status, refusal.code.as_deref()), (400, Some("deploy_failed")));
+    assert!(refusal.detail.to_string().contains("nest deeper"), "{refusal}");
+    castari.settles("the archive alone", |files| files.len() == 1).await;
+}

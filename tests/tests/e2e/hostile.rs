@@ -221,7 +221,28 @@ fn bad_archives() -> Vec<(&'static str, Vec<u8>, &'static str)> {
                     .symlink("i.mjs", "c/../castari.json");
                 tar.gzip()
             },
-            "a/b/i.mjs",
+            "points outside",
+        ),
+        (
+            "links behind a link",
+            {
+                let mut tar = Tar::agent();
+                tar.symlink("l", ".")
+                    .symlink("l/l/l/l/out", "../../../../tmp/evil")
+                    .symlink("out/inner", "castari.json");
+                tar.gzip()
+            },
+            "behind a link",
+        ),
+        (
+            "name that is read whole",
+            {
+                let mut tar = Tar::agent();
+                tar.entry(EntryType::GNULongName, "././@LongLink", "", &vec![b'x'; 1 << 20]);
+                tar.file("x", b"");
+                tar.gzip()
+            },
+            "too long",
         ),
         (
             "manifest that is a link out",

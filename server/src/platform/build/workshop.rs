@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{BuildError, Built, Manifest, STRIP_ARGUMENT, Source, Tree};
 use super::{archive, install, repository, starter, types};
-use crate::objects::{DeployLog, Objects, Staging, blocking};
+use crate::objects::{DeployLog, ObjectError, Objects, Staging, blocking};
 use crate::platform::World;
 use crate::sandbox::{Bind, Command, Ending, Launcher, Spec, Workspace};
 
@@ -135,8 +135,7 @@ impl Workshop<'_> {
         }
         log.say("Stripping types");
         let bind = Bind {
-            // Looked up by the init, which is this program, also when its file was replaced meanwhile.
-            source: "/proc/self/exe".into(),
+            source: std::env::current_exe().map_err(ObjectError::file("find", "this program"))?,
             target: OURSELVES.into(),
         };
         let argv = vec![OURSELVES.into(), STRIP_ARGUMENT.into(), "/workspace".into(), entrypoint];
