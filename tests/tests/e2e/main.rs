@@ -2,4 +2,5 @@
 
 mod agents;
 mod api;
+mod dashboard;
 mod start;
