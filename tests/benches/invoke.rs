@@ -61,18 +61,27 @@ async fn measure() -> Vec<Subject> {
     let bubblewrap = find("bwrap");
     let mut subjects: Vec<Subject> = Vec::new();
     for round in 0..WARM_UP + ROUNDS {
-        let mut results = vec![("node agent.mjs", bare_node(&agent)), ("sandbox: true", ours.run_true().await)];
+        let mut results = vec![
+            ("node agent.mjs", bare_node(&agent)),
+            ("sandbox: true", ours.run_true().await),
+        ];
         if let Some(bubblewrap) = &bubblewrap {
             results.push(("bubblewrap: true", bubblewrapped(bubblewrap, &[], "/usr/bin/true")));
             let node = find("node").unwrap();
-            results.push(("bubblewrap: node agent.mjs", bubblewrapped(bubblewrap, &[&agent], node.to_str().unwrap())));
+            results.push((
+                "bubblewrap: node agent.mjs",
+                bubblewrapped(bubblewrap, &[&agent], node.to_str().unwrap()),
+            ));
         }
         results.push(("sandbox: node agent.mjs", ours.run_agent().await));
         results.push(("HTTP invoke", invoked(&server).await));
         for (name, time) in results.into_iter().filter(|_| round >= WARM_UP) {
             match subjects.iter_mut().find(|subject| subject.name == name) {
                 Some(subject) => subject.times.push(time),
-                None => subjects.push(Subject { name, times: vec![time] }),
+                None => subjects.push(Subject {
+                    name,
+                    times: vec![time],
+                }),
             }
         }
     }
@@ -85,9 +94,18 @@ fn print(subjects: &[Subject]) {
     println!("{:<28} {:>9} {:>9} {:>12}", "subject", "p50 ms", "p99 ms", "p50 / node");
     for subject in subjects {
         let (half, most) = (milliseconds(subject.quantile(50)), milliseconds(subject.quantile(99)));
-        println!("{:<28} {half:>9.2} {most:>9.2} {:>12.2}", subject.name, half / reference);
+        println!(
+            "{:<28} {half:>9.2} {most:>9.2} {:>12.2}",
+            subject.name,
+            half / reference
+        );
     }
-    let of = |name| subjects.iter().find(|subject| subject.name == name).map(|subject| milliseconds(subject.quantile(50)));
+    let of = |name| {
+        subjects
+            .iter()
+            .find(|subject| subject.name == name)
+            .map(|subject| milliseconds(subject.quantile(50)))
+    };
     match of("bubblewrap: true").zip(of("sandbox: true")) {
         Some((theirs, ours)) => println!("\nsandbox / bubblewrap, both `true`: {:.2}", ours / theirs),
         None => println!("\nbubblewrap is not installed: no comparison with it"),
@@ -96,13 +114,20 @@ fn print(subjects: &[Subject]) {
 
 fn find(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|dir| dir.join(name)).find(|program| program.is_file())
+    std::env::split_paths(&path)
+        .map(|dir| dir.join(name))
+        .find(|program| program.is_file())
 }
 
 /// Runs a command that is given the prompt, to the end of its output.
 fn run(command: &mut Command) -> Duration {
     let start = Instant::now();
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
     // One that reads nothing may be gone already.
     let _ = child.stdin.take().unwrap().write_all(PROMPT.as_bytes());
     let mut output = String::new();
@@ -118,15 +143,38 @@ fn bare_node(agent: &Path) -> Duration {
 /// bubblewrap with the same isolation: all namespaces, a tmpfs root, the system read-only, a fresh /proc, /dev and /tmp.
 fn bubblewrapped(bubblewrap: &Path, seen: &[&Path], program: &str) -> Duration {
     let mut command = Command::new(bubblewrap);
-    command.args(["--unshare-all", "--unshare-user", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]);
+    command.args([
+        "--unshare-all",
+        "--unshare-user",
+        "--die-with-parent",
+        "--new-session",
+        "--cap-drop",
+        "ALL",
+    ]);
     command.args(["--uid", "1000", "--gid", "1000", "--hostname", "sandbox"]);
     for system in ["/usr", "/etc/ssl/certs", "/etc/alternatives", "/etc/ld.so.cache"] {
         command.args(["--ro-bind-try", system, system]);
     }
-    for (link, to) in [("/bin", "usr/bin"), ("/lib", "usr/lib"), ("/lib64", "usr/lib64"), ("/sbin", "usr/sbin")] {
+    for (link, to) in [
+        ("/bin", "usr/bin"),
+        ("/lib", "usr/lib"),
+        ("/lib64", "usr/lib64"),
+        ("/sbin", "usr/sbin"),
+    ] {
         command.args(["--symlink", to, link]);
     }
-    command.args(["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", "/home/agent", "--dir", "/workspace"]);
+    command.args([
+        "--proc",
+        "/proc",
+        "--dev",
+        "/dev",
+        "--tmpfs",
+        "/tmp",
+        "--tmpfs",
+        "/home/agent",
+        "--dir",
+        "/workspace",
+    ]);
     for path in seen {
         let inside = Path::new("/workspace").join(path.file_name().unwrap());
         command.arg("--ro-bind").arg(path).arg(inside);
@@ -171,7 +219,8 @@ impl Ours {
     }
 
     async fn run_agent(&self) -> Duration {
-        self.run(vec![self.launcher.host().node.clone(), "agent.mjs".into()]).await
+        self.run(vec![self.launcher.host().node.clone(), "agent.mjs".into()])
+            .await
     }
 
     /// From nothing to nothing: a sandbox is made, runs a command, and is gone.

@@ -141,7 +141,9 @@ async fn what_is_not_there_is_refused_in_json() {
     }
     castari.create("there").await;
     for slug in ["there", "missing"] {
-        let answer = castari.get(&format!("/agents/{slug}/deployments/dep_missing/logs")).await;
+        let answer = castari
+            .get(&format!("/agents/{slug}/deployments/dep_missing/logs"))
+            .await;
         assert_problem(&answer, 404, "deployment_not_found");
     }
 }

@@ -1,17 +1,20 @@
 //! However the dashboard ends, nothing of it is left.
 
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use castari_tests::terminal::{INTERRUPT, Terminal};
+use castari_tests::terminal::{INTERRUPT, Terminal, castari};
+use castari_tests::{Castari, eventually, process};
 use nix::sys::signal::Signal;
 
-use super::{USUAL, bundled, create_from_folder, home, invoke, script};
+use super::{USUAL, alone, at, bundled, create_from_folder, home, invoke, script};
 
 /// How long an end may take.
 const END: Duration = Duration::from_secs(5);
 
 /// An idle dashboard with a bundled server.
-fn idle(home: &std::path::Path) -> Terminal {
+fn idle(home: &Path) -> Terminal {
     let mut terminal = bundled(home, USUAL);
     terminal.wait_for("● live");
     assert!(terminal.note_processes() > 0);
@@ -43,11 +46,11 @@ fn a_closed_terminal_ends_it() {
     let home = home();
     let mut terminal = idle(home.path());
     terminal.close();
-    terminal.ended(END);
+    assert_eq!(terminal.ended(END), 0, "an end like others");
 }
 
 /// A dashboard with a bundled server in which an agent answers for ever.
-fn busy(home: &std::path::Path) -> Terminal {
+fn busy(home: &Path) -> Terminal {
     let mut terminal = idle(home);
     let folder = script(home, "endless", "console.log('at it'); setInterval(() => {}, 1000);");
     create_from_folder(&mut terminal, &folder, "Endless");
@@ -75,7 +78,7 @@ fn a_closed_terminal_ends_what_runs() {
     let home = home();
     let mut terminal = busy(home.path());
     terminal.close();
-    terminal.ended(END);
+    assert_eq!(terminal.ended(END), 0, "an end like others");
 }
 
 #[test]
@@ -84,4 +87,86 @@ fn a_kill_ends_what_runs() {
     let mut terminal = busy(home.path());
     terminal.signal(Signal::SIGKILL);
     terminal.ended(END);
+}
+
+/// A shell that runs a line, in the dashboard's environment.
+fn shell(dashboard: &Command, line: &str) -> Command {
+    let mut shell = Command::new("sh");
+    if !line.is_empty() {
+        shell.args(["-c", line]);
+    }
+    shell.stdin(Stdio::null()).env("PROGRAM", dashboard.get_program());
+    for (name, value) in dashboard.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    shell
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_terminal_is_noticed_without_a_signal() {
+    let home = home();
+    // In a session of its own it can use the terminal, but is not told of its end.
+    let line = "setsid sh -c 'echo $$ >pid; exec \"$PROGRAM\"'; echo gone";
+    let mut command = shell(&castari(home.path(), &alone(), &[]), line);
+    command.current_dir(home.path());
+    for keys in ["", "12121212"] {
+        let mut terminal = Terminal::start(&command, USUAL);
+        terminal.wait_for("● live");
+        terminal.note_processes();
+        let pid = std::fs::read_to_string(home.path().join("pid")).unwrap();
+        let pid: u32 = pid.trim().parse().unwrap();
+        assert!(process::is_alive(pid));
+        terminal.keys(keys);
+        terminal.close();
+        eventually("the dashboard ends", END, || !process::is_alive(pid)).await;
+        terminal.ended(END);
+        let log = std::fs::read_to_string(home.path().join("share/castari/server.log")).unwrap();
+        assert!(!log.contains("panicked"), "{log}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_dashboard_goes_on_where_it_was() {
+    let server = Castari::start().await;
+    server.create("still-there").await;
+    let mut terminal = Terminal::start(&shell(&castari(Path::new("/"), &at(&server), &[]), ""), USUAL);
+    terminal.keys("PS1='ready> '\r");
+    terminal.wait_for("ready> ");
+    for _ in 0..2 {
+        terminal.keys("\"$PROGRAM\"\r");
+        terminal.wait_for("still-there");
+        terminal.wait_for("● live");
+        terminal.keys("\x1a");
+        terminal.wait_until("the shell's screen", |screen| !screen.alternate_screen());
+        terminal.wait_for("topped");
+        terminal.keys("fg\r");
+        terminal.wait_for("still-there");
+        terminal.wait_for("? help");
+        terminal.keys("?");
+        terminal.wait_for("Everywhere");
+        terminal.keys("?");
+        terminal.wait_gone("Everywhere");
+        terminal.keys("q");
+        terminal.wait_until("the shell's screen", |screen| !screen.alternate_screen());
+    }
+    terminal.keys("exit\r");
+    assert_eq!(terminal.ended(END), 0);
+    terminal.assert_restored();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_that_no_shell_could_undo_is_none() {
+    let server = Castari::start().await;
+    server.create("unstoppable").await;
+    let mut terminal = super::attached(&server, USUAL);
+    terminal.wait_for("unstoppable");
+    terminal.keys("\x1a");
+    terminal.wait_until("the terminal is given back", |screen| !screen.alternate_screen());
+    terminal.wait_for("unstoppable");
+    terminal.keys("q");
+    assert_eq!(terminal.ended(END), 0);
+    terminal.assert_restored();
 }

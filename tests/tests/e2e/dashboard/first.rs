@@ -10,7 +10,14 @@ fn an_empty_start_says_what_to_do_and_leaves_nothing_behind() {
     let mut terminal = bundled(home.path(), USUAL);
     terminal.wait_for("There is no agent yet");
     terminal.wait_for("● live");
-    for text in ["a folder", "a git URL", "the starter agent", "bundled", "? help", "q quit"] {
+    for text in [
+        "a folder",
+        "a git URL",
+        "the starter agent",
+        "bundled",
+        "? help",
+        "q quit",
+    ] {
         terminal.wait_for(text);
     }
     assert!(terminal.note_processes() > 0, "the spawner runs");

@@ -89,7 +89,12 @@ async fn a_folder_becomes_an_agent_that_answers() {
         row(screen, "the pty").is_some_and(|row| row.contains("completed") && has_duration(&row))
     });
     terminal.keys(ENTER);
-    for text in ["first piece for the pty", "last piece: function true", "the agent's own log", "inv_"] {
+    for text in [
+        "first piece for the pty",
+        "last piece: function true",
+        "the agent's own log",
+        "inv_",
+    ] {
         terminal.wait_for(text);
     }
     terminal.note_processes();
