@@ -105,9 +105,7 @@ async fn a_folder_becomes_an_agent_that_answers() {
 
 /// The row of a table that has a text.
 fn row(screen: &Screen, text: &str) -> Option<String> {
-    let columns = screen.size().1;
-    let found = screen.rows(0, columns).find(|row| row.contains(text));
-    found
+    screen.rows(0, screen.size().1).find(|row| row.contains(text))
 }
 
 /// Whether some word is a number of milliseconds or seconds.
@@ -147,7 +145,6 @@ async fn a_repository_becomes_an_agent_that_answers() {
     terminal.click("a git URL");
     terminal.wait_for("Repository");
     terminal.paste(&format!("http://{served}/cloned.git"));
-    // The branch that is not there says so, and does not make the form be filled in again.
     terminal.keys(DOWN);
     terminal.keys("trunk");
     terminal.wait_for("cloned");

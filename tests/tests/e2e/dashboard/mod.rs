@@ -1,5 +1,7 @@
 //! The dashboard, in a terminal, as its user sees it.
 
+#![expect(clippy::unwrap_used, reason = "in a test, what does not work is to be seen at once")]
+
 mod attach;
 mod ending;
 mod first;

@@ -42,11 +42,8 @@ async fn stop_redeploy_and_delete_ask_first() {
     terminal.keys("y");
     // In its row, not only in what is told in passing.
     terminal.wait_until("its row says stopped", |screen| {
-        let columns = screen.size().1;
-        let said = screen
-            .rows(0, columns)
-            .any(|row| row.contains("stopped") && row.contains("folder"));
-        said
+        let mut rows = screen.rows(0, screen.size().1);
+        rows.any(|row| row.contains("stopped") && row.contains("folder"))
     });
     wait_status(&server, "worker", AgentStatus::Stopped).await;
     terminal.keys("i");
