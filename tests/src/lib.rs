@@ -15,6 +15,7 @@ pub mod process;
 mod program;
 mod server;
 pub mod shape;
+pub mod terminal;
 
 pub use program::program;
 pub use server::{Answer, Castari, Options, run};

@@ -15,6 +15,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use ratatui::Terminal;
 use ratatui::backend::{Backend, CrosstermBackend};
+use ratatui::layout::{Position, Rect};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -77,13 +78,16 @@ async fn show(attachment: Attachment) -> Result<()> {
     let inputs = [
         tokio::spawn(read_terminal(session.queue())),
         tokio::spawn(read_signals(session.queue())),
+        tokio::spawn(read_end(session.queue())),
     ];
     let result = session.run().await;
     for input in inputs {
         input.abort();
     }
+    // What could not be drawn on a terminal that is gone is not a failure but an end like others.
+    let gone = terminal::forget_if_gone();
     drop(guard);
-    result
+    if gone { Ok(()) } else { result }
 }
 
 /// The loop around the state, on any terminal.
@@ -190,7 +194,9 @@ where
             // Whoever had the terminal in between left it as they liked.
             terminal::give_back();
             terminal::take()?;
-            self.terminal.clear()?;
+            // `clear` would ask the terminal where its cursor is, and the answer would go to the reader of events.
+            let size = self.terminal.size()?;
+            self.terminal.resize(Rect::from((Position::ORIGIN, size)))?;
             self.away = false;
         }
         for effect in self.app.update(message, (self.clock)()) {
@@ -225,7 +231,7 @@ where
     }
 }
 
-/// Puts into the queue what comes from the terminal; its end, as when the window is closed, ends the dashboard.
+/// Puts into the queue what comes from the terminal.
 async fn read_terminal(queue: UnboundedSender<Message>) {
     let mut events = EventStream::new();
     while let Some(Ok(event)) = events.next().await {
@@ -233,6 +239,12 @@ async fn read_terminal(queue: UnboundedSender<Message>) {
             return;
         }
     }
+    let _ = queue.send(Message::Terminate);
+}
+
+/// Ends the dashboard when its terminal is gone.
+async fn read_end(queue: UnboundedSender<Message>) {
+    terminal::hung_up().await;
     let _ = queue.send(Message::Terminate);
 }
 

@@ -10,6 +10,7 @@ mod agents;
 mod api;
 mod crash;
 mod crowd;
+mod dashboard;
 mod deploy;
 mod events;
 mod git;

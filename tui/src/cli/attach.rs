@@ -2,38 +2,60 @@
 
 use std::env;
 use std::fs::{self, File};
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use castari_common::{Client, ClientError};
-use castari_server::Server;
 use castari_server::platform::account::owner_key_path;
 use castari_server::settings::Settings;
+use castari_server::{Server, StartError};
 use castari_tui::dashboard::{self, Attachment};
 use color_eyre::eyre::{Result, WrapErr, bail, eyre};
+use tokio::time::timeout;
 
 use super::serve;
 
 const URL_VARIABLE: &str = "CASTARI_API_URL";
 const KEY_VARIABLE: &str = "CASTARI_API_KEY";
 
+/// How long whoever listens on the address may take to say who it is.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 pub(super) async fn run(settings: Settings) -> Result<ExitCode> {
+    // Before anything is started, and before anything is written that only a terminal understands.
+    if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
+        bail!(
+            "the dashboard needs a terminal, for what is typed and for what it shows; without one, run `castari serve`"
+        );
+    }
     if let Some(client) = named_server()? {
         return show(client, None).await;
     }
-    let address = format!("http://{}", settings.listen);
-    let answer = match settings.listen.port() {
+    let listen = settings.listen;
+    let address = format!("http://{listen}");
+    let stranger = || {
+        eyre!(
+            "something that is not castari listens on {listen}; choose another address with --listen, or name a \
+             server with {URL_VARIABLE} and {KEY_VARIABLE}"
+        )
+    };
+    let client = Client::new(&address, "")?;
+    let answer = match listen.port() {
         0 => None,
-        _ => Some(Client::new(&address, "")?.health().await),
+        _ => Some(timeout(PATIENCE, client.health()).await.map_err(|_| stranger())?),
     };
     match answer {
         Some(Ok(health)) if health.service == "castari" => show(local_server(&settings, &address).await?, None).await,
-        None | Some(Err(ClientError::Unreachable(_))) => bundled(settings).await,
-        Some(_) => bail!(
-            "something that is not castari listens on {}; choose another address with --listen, or name a server with \
-             {URL_VARIABLE} and {KEY_VARIABLE}",
-            settings.listen
-        ),
+        None | Some(Err(ClientError::Unreachable(_))) => bundled(settings).await.map_err(|error| {
+            let taken = |source: &io::Error| source.kind() == io::ErrorKind::AddrInUse;
+            match error.downcast_ref() {
+                Some(StartError::Listen { source, .. }) if taken(source) => stranger(),
+                _ => error,
+            }
+        }),
+        Some(_) => Err(stranger()),
     }
 }
 

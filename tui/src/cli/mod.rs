@@ -7,10 +7,14 @@ mod serve;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use castari_server::settings::{self, Setting, Settings, TABLE};
 use clap::{Arg, ArgMatches, Command};
 use color_eyre::eyre::{Result, eyre};
+
+/// How long the end may wait for what still runs in the process.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 const ABOUT: &str = "Run AI agents on your own machine.
 
@@ -23,23 +27,39 @@ pub fn run() -> ExitCode {
         return fail(&error);
     }
     let matches = command().get_matches();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let done = runtime.map_err(Into::into).and_then(|runtime| {
-        runtime.block_on(async {
-            match matches.subcommand() {
-                Some(("serve", matches)) => serve::run(settings(matches)?).await,
-                Some(("doctor", _)) => doctor::run().await,
-                _ => attach::run(settings(&matches)?).await,
-            }
-        })
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error.into()),
+    };
+    let done = runtime.block_on(async {
+        match matches.subcommand() {
+            Some(("serve", matches)) => serve::run(settings(matches)?).await,
+            Some(("doctor", _)) => doctor::run().await,
+            _ => attach::run(settings(&matches)?).await,
+        }
     });
+    // Whoever reads from a terminal that is gone may read for ever, and nothing that matters is left to wait for.
+    runtime.shutdown_timeout(LAST_WORDS);
     done.unwrap_or_else(|error| fail(&error))
 }
 
 /// Says what went wrong in one line: a backtrace is for faults of ours.
 fn fail(error: &color_eyre::Report) -> ExitCode {
-    let _ = writeln!(io::stderr(), "castari: {error:#}");
+    let _ = writeln!(io::stderr(), "castari: {}", said(error));
     ExitCode::FAILURE
+}
+
+/// An error with its causes, without those that it tells already.
+fn said(error: &color_eyre::Report) -> String {
+    let mut said = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if said.is_empty() {
+            said = cause;
+        } else if !said.contains(&cause) {
+            said = format!("{said}: {cause}");
+        }
+    }
+    said
 }
 
 fn command() -> Command {
