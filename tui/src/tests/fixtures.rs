@@ -51,6 +51,7 @@ pub fn agents() -> Vec<Agent> {
     agents[1].git_repo_url = Some("https://github.com/acme/invoice-reader.git".into());
     agents[1].status_message = Some("installing dependencies".into());
     agents[3].status_message = Some("npm install failed: no matching version found for left-pad@^9".into());
+    agents[4].slug = "translator".into();
     agents[5].source_type = SourceType::Git;
     agents
 }
@@ -125,7 +126,7 @@ pub fn invocations() -> Vec<Invocation> {
             "Sort everything since 2019",
             "Reading 48,211 tickets…",
         ),
-        invocation(44, Completed, "翻訳-translator", "Übersetze: 今日は", "Guten Tag"),
+        invocation(44, Completed, "translator", "Übersetze: 今日は", "Guten Tag"),
     ]
 }
 

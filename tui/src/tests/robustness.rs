@@ -213,7 +213,7 @@ fn the_mouse_selects_opens_and_scrolls() {
     assert!(mouse(&mut stage, click, 20, 5).contains("Agents › Support triage"));
     assert!(mouse(&mut stage, MouseEventKind::ScrollDown, 10, 10).contains("▌✓ succeeded"));
     assert!(mouse(&mut stage, click, 28, 0).contains("╭─ Invocations ─"));
-    assert!(mouse(&mut stage, MouseEventKind::ScrollDown, 10, 10).contains("▌✓ completed  翻訳"));
+    assert!(mouse(&mut stage, MouseEventKind::ScrollDown, 10, 10).contains("▌✓ completed  translator"));
     assert!(mouse(&mut stage, click, 116, 35).contains("╭─ Help"));
     assert!(
         mouse(&mut stage, click, 15, 0).contains("╭─ Help"),

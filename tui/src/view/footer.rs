@@ -5,28 +5,37 @@ use crate::input::{Action, Command};
 use crate::state::App;
 use crate::text;
 
-/// Draws the commands that matter here. Help keeps its place at the right, whatever else has no room.
+/// What stands at the right, from there on.
+const FIXED: [Action; 2] = [Action::Help, Action::Quit];
+
+/// Draws the commands that matter here, first those that can be done now. Help and the way out keep their places at the
+/// right, whatever else has no room.
 pub fn draw(app: &App, canvas: &mut Canvas<'_>, row: Rect) {
     let global = app.global_commands();
-    let help = global.iter().find(|command| command.action == Action::Help);
     let typing = app.top().typing();
     let mut right = row.right().saturating_sub(1);
-    if let Some((help, key)) = help.and_then(|help| Some((help, shown_key(help, typing)?))) {
-        let width = columns(help, &key);
-        right = right.saturating_sub(width);
-        draw_command(canvas, right, row.y, width, (help, &key));
+    for fixed in FIXED {
+        let command = global
+            .iter()
+            .find(|command| command.prominent && command.action == fixed);
+        if let Some((command, key)) = command.and_then(|command| Some((command, shown_key(command, typing)?))) {
+            let width = columns(command, &key);
+            right = right.saturating_sub(width);
+            draw_command(canvas, right, row.y, width, (command, &key));
+            right = right.saturating_sub(3);
+        }
     }
     let mut x = row.x + 1;
-    let own = app.top().commands();
-    for command in own.iter().chain(&global) {
-        if !command.prominent || command.action == Action::Help {
-            continue;
-        }
+    let mut commands = app.top().commands();
+    commands.extend(global);
+    commands.retain(|command| command.prominent && !FIXED.contains(&command.action));
+    commands.sort_by_key(|command| command.unavailable.is_some());
+    for command in &commands {
         let Some(key) = shown_key(command, typing) else {
             continue;
         };
         let width = columns(command, &key);
-        if x + width + 2 > right {
+        if x + width > right {
             break;
         }
         draw_command(canvas, x, row.y, width, (command, &key));

@@ -86,7 +86,7 @@ pub fn notice(link: &Link, canvas: &Canvas<'_>) -> Option<String> {
             let clock = clock(*since, canvas);
             let ago = text::ago_phrase(canvas.now, *since);
             Some(format!(
-                "⚠ No answer from the server. What you see is from {clock}, {ago}. Trying again… ({reason})"
+                "⚠ No answer from the server since {clock} ({ago}). Trying again… {reason}"
             ))
         }
         Standing::Denied { reason } => Some(format!(

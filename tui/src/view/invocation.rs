@@ -40,24 +40,20 @@ fn overview(screen: &Invocation, canvas: &mut Canvas<'_>, area: Rect) {
     let record = &screen.invocation;
     let (status, style) = records::invocation_status(record.status, canvas);
     let sandbox = record.sandbox_id.clone().unwrap_or_else(|| "–".into());
-    let facts = [
+    let mut facts = vec![
         ("", status, style),
         ("agent", record.agent_slug.clone(), theme.text),
         ("took", records::invocation_time(record, canvas), theme.text),
         ("asked", text::ago_phrase(canvas.now, record.created_at), theme.text),
-        (
-            "tokens",
-            format!(
-                "{} in, {} out",
-                text::count(record.input_tokens),
-                text::count(record.output_tokens)
-            ),
-            theme.text,
-        ),
-        ("cost", format!("${:.4}", record.total_cost_usd), theme.text),
-        ("session", record.session_id.clone(), theme.dim),
-        ("sandbox", sandbox, theme.dim),
     ];
+    // Of an agent that asked no model there is nothing to count.
+    if record.input_tokens + record.output_tokens > 0 {
+        let (input, output) = (text::count(record.input_tokens), text::count(record.output_tokens));
+        facts.push(("tokens", format!("{input} in, {output} out"), theme.text));
+        facts.push(("cost", format!("${:.4}", record.total_cost_usd), theme.text));
+    }
+    facts.push(("session", record.session_id.clone(), theme.dim));
+    facts.push(("sandbox", sandbox, theme.dim));
     let used = records::facts(
         canvas,
         Rect {

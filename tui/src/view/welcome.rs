@@ -36,10 +36,7 @@ pub fn draw(canvas: &mut Canvas<'_>, area: Rect) {
     let kinds = [
         ("a folder", "on this machine, with a castari.json in it"),
         ("a git URL", "cloned and built by the server at each deploy"),
-        (
-            "the starter agent",
-            "comes with the server; the quickest way to see it work",
-        ),
+        ("the starter agent", "comes with the server; the quickest start"),
     ];
     for (index, (kind, about)) in kinds.into_iter().enumerate() {
         page.command(
@@ -62,9 +59,15 @@ fn curl(page: &mut Page<'_, '_>) {
     let address = page.canvas.setup.address.trim_end_matches('/').to_owned();
     page.line(&[("or the same over HTTP", theme.dim)]);
     page.gap();
+    // Beside the log of a server of our own lies the key that it made.
+    let data_dir = page.canvas.setup.server_log.as_ref().and_then(|log| log.parent());
+    let key = match data_dir {
+        Some(dir) => format!("$(cat {})", dir.join("owner.key").display()),
+        None => "$CASTARI_API_KEY".into(),
+    };
     let lines = [
         format!("API={address}/api/v1"),
-        "AUTH=\"Authorization: Bearer $CASTARI_API_KEY\"".into(),
+        format!("AUTH=\"Authorization: Bearer {key}\""),
         "curl -H \"$AUTH\" --json '{\"name\":\"Hello\"}' $API/agents".into(),
         "curl -H \"$AUTH\" -X POST \"$API/agents/hello/deploy?wait=true\"".into(),
         "curl -H \"$AUTH\" --json '{\"prompt\":\"Hi\"}' $API/agents/hello/invoke".into(),

@@ -47,7 +47,7 @@ async fn a_lost_server_is_told_with_its_time_and_found_again() {
     let address = server.address().to_owned();
     server.kill();
     terminal.wait_for("○ lost");
-    terminal.wait_for("What you see is from");
+    terminal.wait_for("No answer from the server since");
     assert!(terminal.shows("before"), "what was known stays\n{}", terminal.screen());
     // It can be used meanwhile.
     terminal.keys("2");
