@@ -1,5 +1,6 @@
 //! Invocations: an agent runs.
 
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use castari_common::invocations::{
     InvocationStatus, Invoke, Started,
 };
 use castari_common::{Meta, Page};
+use futures::FutureExt;
 use nix::libc;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
@@ -224,10 +226,15 @@ impl Platform {
         let mut sink = Sink::new(follower);
         let abandoned = sink.abandoned();
         let end = tokio::select! {
-            end = self.run_in_sandbox(&accepted, &mut sink) => end.unwrap_or_else(|error| {
-                tracing::error!(invocation = accepted.id, %error, "a sandbox failed");
-                End::failed("sandbox_failed", format!("Agent execution failed: {error}"))
-            }),
+            end = AssertUnwindSafe(self.run_in_sandbox(&accepted, &mut sink)).catch_unwind() => match end {
+                Ok(Ok(end)) => end,
+                Ok(Err(error)) => {
+                    tracing::error!(invocation = accepted.id, %error, "a sandbox failed");
+                    End::failed("sandbox_failed", format!("Agent execution failed: {error}"))
+                }
+                // The panic's message went to stderr when it happened.
+                Err(_) => End::failed("internal_error", "Agent execution failed: internal server error"),
+            },
             () = accepted.token.cancelled() => if self.ending.is_cancelled() {
                 End::failed("interrupted", INTERRUPTED)
             } else {

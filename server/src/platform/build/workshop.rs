@@ -37,7 +37,18 @@ pub struct Workshop<'a> {
     pub cancel: &'a CancellationToken,
 }
 
-/// What a command that succeeded wrote.
+/// A command of a build.
+struct Job {
+    /// What its owner knows it as.
+    name: &'static str,
+    argv: Vec<String>,
+    /// What comes to the environment that every command has.
+    env: Vec<(String, String)>,
+    /// What it sees of the host beside what every sandbox does.
+    binds: Vec<Bind>,
+}
+
+/// How a command ended, and the end of what it wrote.
 struct Output {
     stdout: String,
     stderr: String,
@@ -83,13 +94,21 @@ impl Workshop<'_> {
                 let hash = path
                     .file_name()
                     .and_then(|name| name.to_str()?.split('.').next().map(str::to_owned));
-                blocking(move || Ok(archive::unpack(&archive, &into))).await??;
+                let unpacked = into.clone();
+                blocking(move || Ok(archive::unpack(&archive, &unpacked))).await??;
+                self.objects.code.hand_over(into).await?;
                 Ok(hash)
             }
             Source::Repository { url, branch } => {
                 log.say(&format!("Cloning {} at {branch}", without_credentials(url)));
-                let argv = repository::clone_command(url, branch);
-                let output = self.run(argv, repository::environment(), &[], staging, log).await?;
+                self.objects.code.hand_over(into).await?;
+                let job = Job {
+                    name: "git clone",
+                    argv: repository::clone_command(url, branch),
+                    env: repository::environment().collect(),
+                    binds: Vec::new(),
+                };
+                let output = self.run(job, staging, log).await?;
                 if output.ending != Ending::Exited(0) {
                     return Err(self.explain(repository::failure(&output.stderr)));
                 }
@@ -97,7 +116,9 @@ impl Workshop<'_> {
             }
             Source::Starter => {
                 log.say("Using the bundled starter agent");
-                blocking(move || starter::write(&into)).await?;
+                let written = into.clone();
+                blocking(move || starter::write(&written)).await?;
+                self.objects.code.hand_over(into).await?;
                 Ok(None)
             }
         }
@@ -105,9 +126,13 @@ impl Workshop<'_> {
 
     async fn install(&self, command: &'static str, staging: &Staging, log: &mut DeployLog) -> Result<(), BuildError> {
         log.say(&format!("Running npm {command}"));
-        let argv = ["/usr/bin/env", "npm", command].map(Into::into).into();
-        let env = install::environment(self.launcher.has_egress());
-        let output = self.run(argv, env, &[], staging, log).await?;
+        let job = Job {
+            name: "npm",
+            argv: ["/usr/bin/env", "npm", command].map(Into::into).into(),
+            env: install::environment(self.launcher.has_egress()).collect(),
+            binds: Vec::new(),
+        };
+        let output = self.run(job, staging, log).await?;
         match output.ending {
             Ending::Exited(0) => Ok(()),
             Ending::OutOfMemory => Err(BuildError::failed(format!(
@@ -134,12 +159,17 @@ impl Workshop<'_> {
             return Ok(vec!["--import".into(), "tsx".into(), entrypoint]);
         }
         log.say("Stripping types");
-        let bind = Bind {
+        let ourselves = Bind {
             source: std::env::current_exe().map_err(ObjectError::file("find", "this program"))?,
             target: OURSELVES.into(),
         };
-        let argv = vec![OURSELVES.into(), STRIP_ARGUMENT.into(), "/workspace".into(), entrypoint];
-        let output = self.run(argv, std::iter::empty(), &[bind], staging, log).await?;
+        let job = Job {
+            name: "Stripping types",
+            argv: vec![OURSELVES.into(), STRIP_ARGUMENT.into(), "/workspace".into(), entrypoint],
+            env: Vec::new(),
+            binds: vec![ourselves],
+        };
+        let output = self.run(job, staging, log).await?;
         match (output.ending, output.stdout.lines().last()) {
             (Ending::Exited(0), Some(stripped)) if tree.has_file(stripped)? => Ok(vec![stripped.to_owned()]),
             _ => Err(types::failure(&output.stderr)),
@@ -147,35 +177,20 @@ impl Workshop<'_> {
     }
 
     /// Runs a command in a sandbox of its own that may write to the staging directory.
-    async fn run(
-        &self,
-        argv: Vec<String>,
-        env: impl Iterator<Item = (String, String)>,
-        binds: &[Bind],
-        staging: &Staging,
-        log: &mut DeployLog,
-    ) -> Result<Output, BuildError> {
-        let name = argv
-            .iter()
-            .take(3)
-            .map(String::as_str)
-            .filter(|word| word.len() < 20)
-            .collect::<Vec<_>>()
-            .join(" ");
+    async fn run(&self, job: Job, staging: &Staging, log: &mut DeployLog) -> Result<Output, BuildError> {
         if self.cancel.is_cancelled() {
             return Err(BuildError::Cancelled);
         }
-        self.objects.code.hand_over(staging.path().to_owned()).await?;
         let spec = Spec {
             id: self.world.id("sbx"),
             workspace: Workspace::Writable(self.objects.relative(staging.path())),
-            binds: binds.to_vec(),
+            binds: job.binds,
             scratch_bytes: SCRATCH_BYTES,
         };
         let sandbox = self.launcher.sandbox(spec).await?;
         let command = Command {
-            argv,
-            env: self.launcher.host().env.iter().cloned().chain(env).collect(),
+            argv: job.argv,
+            env: self.launcher.host().env.iter().cloned().chain(job.env).collect(),
             cwd: Path::new("/workspace").into(),
         };
         let (process, streams) = sandbox.start(command).await?;
@@ -194,7 +209,11 @@ impl Workshop<'_> {
             return Err(BuildError::Cancelled);
         }
         let ending = ending?.ok_or_else(|| {
-            BuildError::failed(format!("`{name}` took longer than {} seconds", self.timeout.as_secs()))
+            BuildError::failed(format!(
+                "{} took longer than {} seconds",
+                job.name,
+                self.timeout.as_secs()
+            ))
         })?;
         Ok(Output { stdout, stderr, ending })
     }
