@@ -8,6 +8,7 @@
 
 mod agents;
 mod api;
+mod api_keys;
 mod crash;
 mod crowd;
 mod dashboard;
