@@ -47,7 +47,8 @@ pub fn run_spawner() -> ExitCode {
 
 fn prepare() -> io::Result<Filters> {
     let _ = prctl::set_name(c"castari-spawner");
-    prctl::set_pdeathsig(Signal::SIGKILL)?;
+    // No death signal: it would come when the thread ends that started this process, which a server's threads do. The
+    // socket reads its end when the server has gone.
     // The terminal's signals are the server's business: the spawner ends when the server does.
     // SAFETY: ignoring a signal installs no handler. An ignored SIGCHLD also reaps inits without a wait.
     unsafe {
