@@ -130,8 +130,6 @@ async fn every_size_is_drawn_and_the_usual_ones_are_usable() {
         size = ((size.0 * 4 / 5).max(1), (size.1 * 4 / 5).max(1));
     }
     terminal.resize(1, 1);
-    terminal.keys("?");
-    terminal.keys("q");
     for (columns, rows) in [(3, 2), (10, 1), (1, 10), (200, 1), (20, 5), (60, 15)] {
         terminal.resize(columns, rows);
     }
