@@ -10,6 +10,7 @@ pub mod events;
 pub mod invocations;
 mod output;
 mod running;
+pub mod vault;
 mod world;
 
 use std::sync::Arc;

@@ -51,6 +51,11 @@ impl World {
         Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
     }
 
+    /// Fills bytes with randomness.
+    pub fn fill(&self, bytes: &mut [u8]) {
+        (self.fill)(bytes);
+    }
+
     /// A new id: the prefix, an underscore, random characters.
     #[must_use]
     pub fn id(&self, prefix: &str) -> String {

@@ -3,7 +3,14 @@
 use rusqlite::Connection;
 use rusqlite_migration::{Error, M, Migrations};
 
-const STEPS: &[M<'static>] = &[M::up(include_str!("migrations/001-agents.sql"))];
+const STEPS: &[M<'static>] = &[
+    M::up(include_str!("migrations/001-agents.sql")),
+    M::up(include_str!("migrations/002-accounts.sql")),
+    M::up(include_str!("migrations/003-secrets.sql")),
+    M::up(include_str!("migrations/004-usage.sql")),
+    M::up(include_str!("migrations/005-files.sql")),
+    M::up(include_str!("migrations/006-buckets.sql")),
+];
 
 /// Brings a database to the newest schema. One that is newer already is refused.
 pub(super) fn run(connection: &mut Connection) -> Result<(), Error> {

@@ -1,0 +1,1 @@
+-- Users who came with a token of an issuer.

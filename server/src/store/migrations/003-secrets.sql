@@ -1,0 +1,1 @@
+-- Secrets, and how the key that they are encrypted with is recognised.

@@ -1,0 +1,1 @@
+-- Managed files, and the agents that they are attached to.

@@ -1,0 +1,1 @@
+-- Buckets, and the agents that they are mounted in.
