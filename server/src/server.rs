@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::http::Api;
+use crate::http::{self, Api};
 use crate::objects::{ObjectError, Objects, private_dir};
 use crate::platform::{Platform, PlatformError, World};
 use crate::sandbox::egress::Policy;
@@ -61,7 +61,7 @@ pub struct Server {
     address: SocketAddr,
     platform: Arc<Platform>,
     closing: CancellationToken,
-    serving: JoinHandle<io::Result<()>>,
+    serving: JoinHandle<()>,
     /// Held for as long as the data directory is ours.
     _lock: Flock<File>,
 }
@@ -87,13 +87,7 @@ impl Server {
         platform.ensure_owner().await?;
         let closing = CancellationToken::new();
         let router = Api::new(Arc::clone(&platform), closing.clone()).router();
-        let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        let closed = closing.clone().cancelled_owned();
-        let serving = tokio::spawn(
-            axum::serve(listener, service)
-                .with_graceful_shutdown(closed)
-                .into_future(),
-        );
+        let serving = tokio::spawn(http::serve(listener, router, closing.clone()));
         Ok(Self {
             address,
             platform,

@@ -1,26 +1,26 @@
 //! `/auth`
 
+use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::routing::{delete, get};
-use axum::{Json, Router};
 use castari_common::account::Me;
 
 use super::Api;
+use super::answers::NoContent;
 use super::caller::Caller;
 use super::error::ApiError;
+use super::routes::Routes;
 
-pub(super) fn routes() -> Router<Api> {
-    Router::new()
-        .route("/auth/me", get(me))
-        .route("/auth/api-key", delete(revoke_own_key))
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .get("/auth/me", "Show whose credential this is", me)
+        .delete("/auth/api-key", "Revoke the API key that asks", revoke_own_key)
 }
 
 async fn me(caller: Caller) -> Json<Me> {
     Json(caller.me)
 }
 
-async fn revoke_own_key(State(api): State<Api>, caller: Caller) -> Result<StatusCode, ApiError> {
+async fn revoke_own_key(State(api): State<Api>, caller: Caller) -> Result<NoContent, ApiError> {
     api.platform.delete_api_key_by_hash(caller.key).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(NoContent)
 }

@@ -1,9 +1,7 @@
 //! `/agents`
 
-use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request, State};
-use axum::http::StatusCode;
-use axum::routing::{delete, get, post};
-use axum::{Json, Router};
+use axum::Json;
+use axum::extract::State;
 use castari_common::agents::{Agent, AgentFilter, AgentList, CreateAgent, UpdateAgent, UploadedCode};
 use castari_common::{Fault, Page};
 use futures::TryStreamExt;
@@ -12,24 +10,30 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::Api;
+use super::answers::{Accepted, Created, NoContent};
 use super::caller::{Caller, agent_not_found};
 use super::check::{Body, Path, Query};
 use super::error::ApiError;
-use crate::platform::PlatformError;
+use super::form::{Form, malformed};
+use super::routes::Routes;
 
-pub(super) fn routes() -> Router<Api> {
-    Router::new()
-        .route("/agents", get(list).post(create))
-        .route("/agents/{slug}", get(show).patch(update).delete(remove))
-        .route("/agents/{slug}/deploy", post(deploy))
-        .route("/agents/{slug}/redeploy", post(deploy))
-        .route(
-            "/agents/{slug}/upload-code",
-            post(upload_code).layer(DefaultBodyLimit::disable()),
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .get("/agents", "List agents", list)
+        .post("/agents", "Make an agent", create)
+        .get("/agents/{slug}", "Show an agent", show)
+        .patch("/agents/{slug}", "Change an agent", update)
+        .delete("/agents/{slug}", "Delete an agent and all that belongs to it", remove)
+        .post("/agents/{slug}/deploy", "Deploy an agent", deploy)
+        .post(
+            "/agents/{slug}/redeploy",
+            "Deploy an agent again, from its latest code",
+            deploy,
         )
-        .route("/agents/{slug}/sandbox", delete(stop))
+        .post("/agents/{slug}/upload-code", "Upload an agent's code", upload_code)
+        .delete("/agents/{slug}/sandbox", "Stop an agent", stop)
         // Where the published SDK sends it.
-        .route("/{slug}/sandbox", delete(stop))
+        .delete("/{slug}/sandbox", "Stop an agent", stop)
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -54,9 +58,8 @@ async fn create(
     State(api): State<Api>,
     caller: Caller,
     Body(agent): Body<CreateAgent>,
-) -> Result<(StatusCode, Json<Agent>), ApiError> {
-    let agent = api.platform.create_agent(caller.user_id(), agent).await?;
-    Ok((StatusCode::CREATED, Json(agent)))
+) -> Result<Created<Agent>, ApiError> {
+    Ok(Created(api.platform.create_agent(caller.user_id(), agent).await?))
 }
 
 async fn show(State(api): State<Api>, caller: Caller, Path([slug]): Path<1>) -> Result<Json<Agent>, ApiError> {
@@ -73,9 +76,9 @@ async fn update(
     updated.map(Json).ok_or_else(agent_not_found)
 }
 
-async fn remove(State(api): State<Api>, caller: Caller, Path([slug]): Path<1>) -> Result<StatusCode, ApiError> {
+async fn remove(State(api): State<Api>, caller: Caller, Path([slug]): Path<1>) -> Result<NoContent, ApiError> {
     if api.platform.delete_agent(caller.user_id(), &slug).await? {
-        Ok(StatusCode::NO_CONTENT)
+        Ok(NoContent)
     } else {
         Err(agent_not_found())
     }
@@ -94,10 +97,9 @@ async fn deploy(
     caller: Caller,
     Path([slug]): Path<1>,
     Query(query): Query<DeployQuery>,
-) -> Result<(StatusCode, Json<Agent>), ApiError> {
+) -> Result<Accepted<Agent>, ApiError> {
     let agent = api.agent(&caller, &slug).await?;
-    let agent = api.platform.deploy(agent, query.wait).await?;
-    Ok((StatusCode::ACCEPTED, Json(agent)))
+    Ok(Accepted(api.platform.deploy(agent, query.wait).await?))
 }
 
 async fn stop(State(api): State<Api>, caller: Caller, Path([slug]): Path<1>) -> Result<Json<Agent>, ApiError> {
@@ -117,19 +119,23 @@ fn yes() -> bool {
     true
 }
 
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "its schema describes the form")]
+struct CodeForm {
+    /// The code as `.tar.gz`.
+    #[schema(value_type = String, format = Binary)]
+    file: (),
+}
+
 async fn upload_code(
     State(api): State<Api>,
     caller: Caller,
     Path([slug]): Path<1>,
     Query(query): Query<UploadQuery>,
-    request: Request,
+    mut form: Form<CodeForm>,
 ) -> Result<Json<UploadedCode>, ApiError> {
     let agent = api.agent(&caller, &slug).await?;
-    let mut form = Multipart::from_request(request, &api).await.map_err(|_| {
-        let detail = "The body must be a multipart form with a field `file`";
-        ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
-    })?;
-    while let Some(field) = form.next_field().await.map_err(malformed)? {
+    while let Some(field) = form.next().await? {
         if field.name() == Some("file") {
             let archive = field.map_err(malformed);
             return Ok(Json(api.platform.upload_code(agent, archive, query.auto_deploy).await?));
@@ -140,12 +146,4 @@ async fn upload_code(
         msg: "field required".into(),
         r#type: "value_error.missing".into(),
     }]))
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-fn malformed(error: axum::extract::multipart::MultipartError) -> PlatformError {
-    PlatformError::rejected(
-        "malformed_multipart",
-        format!("The multipart form cannot be read: {}", error.body_text()),
-    )
 }

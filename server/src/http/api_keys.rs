@@ -1,20 +1,21 @@
 //! `/api-keys`
 
+use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::routing::{delete, get};
-use axum::{Json, Router};
 use castari_common::api_keys::{ApiKeyList, CreateApiKey, NewApiKey};
 
 use super::Api;
+use super::answers::{Created, NoContent};
 use super::caller::Caller;
 use super::check::{Body, Path};
 use super::error::ApiError;
+use super::routes::Routes;
 
-pub(super) fn routes() -> Router<Api> {
-    Router::new()
-        .route("/api-keys", get(list).post(create))
-        .route("/api-keys/{id}", delete(remove))
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .get("/api-keys", "List API keys", list)
+        .post("/api-keys", "Make an API key", create)
+        .delete("/api-keys/{id}", "Revoke an API key", remove)
 }
 
 async fn list(State(api): State<Api>, caller: Caller) -> Result<Json<ApiKeyList>, ApiError> {
@@ -25,14 +26,13 @@ async fn create(
     State(api): State<Api>,
     caller: Caller,
     Body(create): Body<CreateApiKey>,
-) -> Result<(StatusCode, Json<NewApiKey>), ApiError> {
-    let new = api.platform.create_api_key(caller.user_id(), create).await?;
-    Ok((StatusCode::CREATED, Json(new)))
+) -> Result<Created<NewApiKey>, ApiError> {
+    Ok(Created(api.platform.create_api_key(caller.user_id(), create).await?))
 }
 
-async fn remove(State(api): State<Api>, caller: Caller, Path([id]): Path<1>) -> Result<StatusCode, ApiError> {
+async fn remove(State(api): State<Api>, caller: Caller, Path([id]): Path<1>) -> Result<NoContent, ApiError> {
     if api.platform.delete_api_key(caller.user_id(), &id).await? {
-        Ok(StatusCode::NO_CONTENT)
+        Ok(NoContent)
     } else {
         Err(ApiError::not_found("api_key_not_found", "API key not found"))
     }

@@ -13,6 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::Api;
 use super::error::ApiError;
+use super::routes::{Input, Operation};
 use crate::platform::api_keys::{self, KeyHash};
 
 /// How often it is noted that a key was used.
@@ -99,6 +100,13 @@ fn bearer(header: &[u8]) -> Option<&str> {
     let (scheme, token) = std::str::from_utf8(header).ok()?.split_once(' ')?;
     let token = token.trim();
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+impl Input for Caller {
+    fn describe(operation: &mut Operation) {
+        operation.is_private = true;
+        operation.fails_with(&[401]);
+    }
 }
 
 impl FromRequestParts<Api> for Caller {

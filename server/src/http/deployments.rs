@@ -1,11 +1,8 @@
 //! `/agents/{slug}/deployments`
 
+use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
 use castari_common::Page;
 use castari_common::deployments::DeploymentList;
 use futures::stream;
@@ -13,14 +10,16 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::Api;
+use super::answers::Text;
 use super::caller::{Caller, agent_not_found};
 use super::check::{Path, Query};
 use super::error::ApiError;
+use super::routes::Routes;
 
-pub(super) fn routes() -> Router<Api> {
-    Router::new()
-        .route("/agents/{slug}/deployments", get(list))
-        .route("/agents/{slug}/deployments/{id}/logs", get(logs))
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .get("/agents/{slug}/deployments", "List an agent's deployments", list)
+        .get("/agents/{slug}/deployments/{id}/logs", "Read a deployment's log", logs)
 }
 
 async fn list(
@@ -46,7 +45,7 @@ async fn logs(
     caller: Caller,
     Path([slug, id]): Path<2>,
     Query(query): Query<LogsQuery>,
-) -> Result<Response, ApiError> {
+) -> Result<Text, ApiError> {
     let log = api
         .platform
         .deployment_log(caller.user_id(), &slug, &id, query.follow)
@@ -58,5 +57,5 @@ async fn logs(
             () = closing.cancelled() => Ok(None),
         }
     });
-    Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], Body::from_stream(pieces)).into_response())
+    Ok(Text(Body::from_stream(pieces)))
 }

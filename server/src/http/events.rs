@@ -2,19 +2,19 @@
 
 use std::collections::VecDeque;
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::response::sse::{Event as Frame, KeepAlive, Sse};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::response::sse::Event as Frame;
 use castari_common::events::{Event, EventKind};
 use futures::stream;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::Api;
+use super::answers::Events;
 use super::caller::Caller;
+use super::error::ApiError;
+use super::routes::Routes;
 use crate::platform::events::Told;
 
 /// What tells a client that it missed events.
@@ -24,11 +24,11 @@ const RESET: Event = Event {
     id: None,
 };
 
-pub(super) fn routes() -> Router<Api> {
-    Router::new().route("/events", get(follow))
+pub(super) fn routes() -> Routes {
+    Routes::new().get("/events", "Follow changes", follow)
 }
 
-async fn follow(State(api): State<Api>, caller: Caller, headers: HeaderMap) -> Response {
+async fn follow(State(api): State<Api>, caller: Caller, headers: HeaderMap) -> Result<Events, ApiError> {
     let resume_id = headers.get("last-event-id").and_then(|id| id.to_str().ok());
     let following = api.platform.events.follow(resume_id);
     let first = match following.missed {
@@ -42,7 +42,7 @@ async fn follow(State(api): State<Api>, caller: Caller, headers: HeaderMap) -> R
         live: following.live,
     };
     let frames = stream::unfold(follower, async |mut follower| Some((follower.next().await?, follower)));
-    Sse::new(frames).keep_alive(KeepAlive::default()).into_response()
+    Ok(Events::new(frames))
 }
 
 /// One client's place in the events.

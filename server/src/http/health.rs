@@ -1,16 +1,18 @@
 //! `/healthz` and `/readyz`
 
+use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::routing::get;
-use axum::{Json, Router};
 use castari_common::health::Health;
 
 use super::Api;
 use super::error::ApiError;
+use super::routes::Routes;
 
-pub(super) fn routes() -> Router<Api> {
-    Router::new().route("/healthz", get(alive)).route("/readyz", get(ready))
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .get("/healthz", "Say whether the server is alive", alive)
+        .get("/readyz", "Say whether the database takes writes", ready)
 }
 
 async fn alive() -> Json<Health> {

@@ -1,11 +1,8 @@
 //! `/agents/{slug}/invoke`, `/agents/{slug}/stream` and `/invocations`
 
+use axum::Json;
 use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::response::sse::Event;
 use castari_common::invocations::{
     Invocation, InvocationEvent, InvocationFilter, InvocationList, InvocationResponse, Invoke, MAX_PROMPT_BYTES, Piece,
 };
@@ -16,18 +13,32 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::Api;
+use super::answers::{Events, Text};
 use super::caller::Caller;
 use super::check::{Body, Path, Query};
 use super::error::ApiError;
+use super::routes::Routes;
 
-pub(super) fn routes() -> Router<Api> {
-    Router::new()
-        .route("/agents/{slug}/invoke", post(invoke))
-        .route("/agents/{slug}/stream", post(stream))
-        .route("/agents/{slug}/invocations", get(list_of_agent))
-        .route("/invocations", get(list))
-        .route("/invocations/{id}", get(show))
-        .route("/invocations/{id}/logs", get(logs))
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .post("/agents/{slug}/invoke", "Run an agent and wait for its answer", invoke)
+        .post(
+            "/agents/{slug}/stream",
+            "Run an agent and follow what it writes",
+            stream,
+        )
+        .get(
+            "/agents/{slug}/invocations",
+            "List an agent's invocations",
+            list_of_agent,
+        )
+        .get("/invocations", "List the invocations of all agents", list)
+        .get("/invocations/{id}", "Show an invocation", show)
+        .get(
+            "/invocations/{id}/logs",
+            "Read what an invocation wrote to stderr",
+            logs,
+        )
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -67,13 +78,13 @@ async fn show(State(api): State<Api>, caller: Caller, Path([id]): Path<1>) -> Re
     invocation.map(Json).ok_or_else(invocation_not_found)
 }
 
-async fn logs(State(api): State<Api>, caller: Caller, Path([id]): Path<1>) -> Result<Response, ApiError> {
+async fn logs(State(api): State<Api>, caller: Caller, Path([id]): Path<1>) -> Result<Text, ApiError> {
     let log = api
         .platform
         .invocation_log(caller.user_id(), &id)
         .await?
         .ok_or_else(invocation_not_found)?;
-    Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], log).into_response())
+    Ok(log.into())
 }
 
 fn invocation_not_found() -> ApiError {
@@ -96,12 +107,12 @@ async fn stream(
     caller: Caller,
     Path([slug]): Path<1>,
     Body(invoke): Body<Invoke>,
-) -> Result<Response, ApiError> {
+) -> Result<Events, ApiError> {
     check_prompt(&invoke)?;
     let agent = api.agent(&caller, &slug).await?;
     let events = api.platform.stream(agent, invoke).await?;
     let events = stream::unfold(events, async |mut events| Some((to_sse(events.recv().await?), events)));
-    Ok(Sse::new(events).keep_alive(KeepAlive::default()).into_response())
+    Ok(Events::new(events))
 }
 
 /// The contract counts a prompt in bytes, a schema in characters.

@@ -148,7 +148,7 @@ fn classify(request: &Request) -> (Kind, bool) {
         .get::<MatchedPath>()
         .map_or("", MatchedPath::as_str);
     let is_invocation = request.method() == Method::POST && (path.ends_with("/invoke") || path.ends_with("/stream"));
-    let is_free = matches!(path, "/healthz" | "/readyz") || path.ends_with("/events");
+    let is_free = matches!(path, "/healthz" | "/readyz" | "/metrics" | "/openapi.json") || path.ends_with("/events");
     (if is_invocation { Kind::Invoke } else { Kind::Crud }, !is_free)
 }
 

@@ -1,10 +1,12 @@
 //! HTTP, and nothing else: who asks, what exactly, how often they may; the platform does the rest.
 //!
-//! The way of a request, from the outside in: `catch` (panics, internal errors) → `limits` (who, how often) → its
-//! route in one of the resources' files → an extractor of `check` (what breaks the schema) → the platform.
+//! The way of a request, from the outside in: `serve` (connections) → `metrics` (how many, how long) → `catch` (panics,
+//! internal errors) → `limits` (who, how often) → `head` (how large) → its route in one of the resources' files → an
+//! extractor of `check` (what breaks the schema) → the platform.
 
 mod account;
 mod agents;
+mod answers;
 mod api_keys;
 mod caller;
 mod catch;
@@ -12,9 +14,15 @@ mod check;
 mod deployments;
 mod error;
 mod events;
+mod form;
+mod head;
 mod health;
 mod invocations;
 mod limits;
+mod metrics;
+mod openapi;
+mod routes;
+mod serve;
 
 use std::sync::Arc;
 
@@ -28,6 +36,9 @@ use tokio_util::sync::CancellationToken;
 use crate::platform::Platform;
 use error::ApiError;
 use limits::Limits;
+use metrics::Metrics;
+use routes::Routes;
+pub use serve::serve;
 
 /// The longest body that is read whole, in bytes: a prompt of 1 MiB, each character of it escaped.
 const MAX_BODY: usize = 8 << 20;
@@ -38,6 +49,7 @@ pub struct Api {
     platform: Arc<Platform>,
     limits: Arc<Limits>,
     callers: Arc<caller::Callers>,
+    metrics: Arc<Metrics>,
     /// Cancelled when streams that would never end are to end.
     closing: CancellationToken,
 }
@@ -50,23 +62,16 @@ impl Api {
         Self {
             limits: Arc::new(Limits::new(settings.rate_limit_crud, settings.rate_limit_invoke)),
             callers: Arc::default(),
+            metrics: Arc::default(),
             platform,
             closing,
         }
     }
 
-    /// Every route there is.
+    /// The service behind every route, with what all of them have in common around them.
     pub fn router(self) -> Router {
-        let resources = Router::new()
-            .merge(account::routes())
-            .merge(agents::routes())
-            .merge(api_keys::routes())
-            .merge(deployments::routes())
-            .merge(events::routes())
-            .merge(invocations::routes());
-        Router::new()
-            .nest(BASE_PATH, resources)
-            .merge(health::routes())
+        let (router, _) = routes().into_parts();
+        router
             .fallback(async || ApiError::not_found("not_found", "Not found"))
             .method_not_allowed_fallback(async || {
                 ApiError::new(
@@ -76,8 +81,26 @@ impl Api {
                 )
             })
             .layer(DefaultBodyLimit::max(MAX_BODY))
+            .layer(middleware::from_fn(head::check))
             .layer(middleware::from_fn_with_state(self.clone(), limits::apply))
             .layer(middleware::from_fn_with_state(self.clone(), catch::apply))
+            .layer(middleware::from_fn_with_state(self.clone(), metrics::count))
             .with_state(self)
     }
+}
+
+/// Every route there is.
+fn routes() -> Routes {
+    let resources = Routes::new()
+        .merge(account::routes())
+        .merge(agents::routes())
+        .merge(api_keys::routes())
+        .merge(deployments::routes())
+        .merge(events::routes())
+        .merge(invocations::routes());
+    Routes::new()
+        .nest(BASE_PATH, resources)
+        .merge(health::routes())
+        .merge(metrics::routes())
+        .merge(openapi::routes())
 }

@@ -75,6 +75,15 @@ impl PlatformError {
     }
 }
 
+/// How much runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Load {
+    /// Invocations that run; those that wait do not count.
+    pub invocations: i64,
+    /// Builds that run.
+    pub builds: i64,
+}
+
 /// The platform.
 pub struct Platform {
     /// The time and randomness.
@@ -138,6 +147,19 @@ impl Platform {
     /// When it does not.
     pub async fn check(&self) -> Result<(), PlatformError> {
         Ok(self.store.check().await?)
+    }
+
+    /// What runs now.
+    #[must_use]
+    pub fn load(&self) -> Load {
+        let used = |most: usize, free: &Semaphore| {
+            let used = most.saturating_sub(free.available_permits());
+            i64::try_from(used).unwrap_or(i64::MAX)
+        };
+        Load {
+            invocations: used(self.settings.max_running_invocations, &self.invocations),
+            builds: used(BUILDS, &self.builds),
+        }
     }
 
     /// Takes no more work and waits until what runs has ended. To be dropped where waiting is no longer wanted; then

@@ -18,5 +18,6 @@ mod git;
 mod hostile;
 mod invoke;
 mod isolation;
+mod openapi;
 mod ordinary;
 mod start;

@@ -19,6 +19,7 @@ use utoipa::ToSchema;
 
 use super::Api;
 use super::error::ApiError;
+use super::routes::{Input, Operation};
 
 /// A JSON body that keeps to its schema.
 pub(super) struct Body<T>(pub T);
@@ -79,6 +80,42 @@ impl<const N: usize> FromRequestParts<Api> for Path<N> {
             .map_err(|_| not_found())?;
         let values: Vec<String> = params.iter().map(|(_, value)| value.to_owned()).collect();
         values.try_into().map(Self).map_err(|_| not_found())
+    }
+}
+
+impl<T: ToSchema> Input for Body<T> {
+    fn describe(operation: &mut Operation) {
+        let schema = operation.schema::<T>();
+        operation.body = Some(json!({ "required": true, "content": { "application/json": { "schema": schema } } }));
+        operation.fails_with(&[400, 413, 415, 422]);
+    }
+}
+
+impl<T: ToSchema + 'static> Input for Query<T> {
+    fn describe(operation: &mut Operation) {
+        let schema = schema::<T>();
+        for part in parts(&schema.document) {
+            let needed = part.get("required").and_then(Value::as_array);
+            for (name, property) in part.get("properties").and_then(Value::as_object).into_iter().flatten() {
+                let mut property = property.clone();
+                let description = property.as_object_mut().and_then(|fields| fields.remove("description"));
+                operation.parameters.push(json!({
+                    "name": name,
+                    "in": "query",
+                    "required": needed.is_some_and(|names| names.iter().any(|needed| needed == name)),
+                    "description": description,
+                    "schema": property,
+                }));
+            }
+        }
+        operation.fails_with(&[422]);
+    }
+}
+
+impl<const N: usize> Input for Path<N> {
+    /// The path itself says what its parameters are.
+    fn describe(operation: &mut Operation) {
+        operation.fails_with(&[404]);
     }
 }
 
@@ -173,18 +210,20 @@ fn make_schema<T: ToSchema>() -> Schema {
     Schema { document, validator }
 }
 
+/// The schemas that a type's is put together of: itself, and what it includes.
+fn parts(document: &Value) -> impl Iterator<Item = &Value> {
+    let included = document.get("allOf").and_then(Value::as_array);
+    std::iter::once(document)
+        .chain(included.into_iter().flatten())
+        .filter_map(|part| match part.get("$ref").and_then(Value::as_str) {
+            Some(reference) => document.pointer(reference.trim_start_matches('#')),
+            None => Some(part),
+        })
+}
+
 /// The schema of a field, also where a type is put together of several.
 fn property<'a>(document: &'a Value, name: &str) -> Option<&'a Value> {
-    let parts = document.get("allOf").and_then(Value::as_array);
-    std::iter::once(document)
-        .chain(parts.into_iter().flatten())
-        .find_map(|part| {
-            let part = match part.get("$ref").and_then(Value::as_str) {
-                Some(reference) => document.pointer(reference.trim_start_matches('#'))?,
-                None => part,
-            };
-            part.get("properties")?.get(name)
-        })
+    parts(document).find_map(|part| part.get("properties")?.get(name))
 }
 
 /// A query's text as what its schema wants it to be, where it can be that.
