@@ -14,6 +14,7 @@ pub mod events;
 pub mod health;
 pub mod invocations;
 mod page;
+pub mod secrets;
 
 pub use client::{Client, ClientError, Refusal};
 pub use error::{Detail, Fault, Problem};

@@ -12,4 +12,4 @@ mod server;
 pub mod settings;
 pub mod store;
 
-pub use server::{Server, StartError};
+pub use server::{Server, StartError, rotate_master_key};

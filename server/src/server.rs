@@ -15,6 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::http::{self, Api};
 use crate::objects::{ObjectError, Objects, private_dir};
+use crate::platform::master_key::{self, MasterKeyError};
+use crate::platform::vault::MasterKey;
 use crate::platform::{Platform, PlatformError, World};
 use crate::sandbox::egress::Policy;
 use crate::sandbox::host::Host;
@@ -48,6 +50,9 @@ pub enum StartError {
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// There is no master key to work with.
+    #[error(transparent)]
+    MasterKey(#[from] MasterKeyError),
     /// Sandboxes cannot be made.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
@@ -83,7 +88,9 @@ impl Server {
         let store = Store::open(&data_dir.join("castari.db"))?;
         let policy = Policy::new(settings.egress_allow.clone());
         let launcher = Launcher::start(program, &data_dir, Host::look()?, policy)?;
-        let platform = Platform::start(World::system(), settings, store, objects, launcher).await?;
+        let world = World::system();
+        let vault = master_key::vault(&settings.master_key, &store, &world).await?;
+        let platform = Platform::start(world, settings, store, vault, objects, launcher).await?;
         platform.ensure_owner().await?;
         let closing = CancellationToken::new();
         let router = Api::new(Arc::clone(&platform), closing.clone()).router();
@@ -118,6 +125,18 @@ impl Server {
         let _ = tokio::time::timeout(CLOSE, self.platform.drain()).await;
         let _ = tokio::time::timeout(CLOSE, self.serving).await;
     }
+}
+
+/// Seals everything in a data directory with a new master key: `new`, or where that is missing and the key is kept in a
+/// file, one that is made. No server may use the data directory meanwhile.
+///
+/// # Errors
+/// Why it cannot be; then the old key still is the one.
+pub async fn rotate_master_key(settings: &Settings, new: Option<MasterKey>) -> Result<(), StartError> {
+    private_dir(&settings.data_dir)?;
+    let _lock = lock(&settings.data_dir)?;
+    let store = Store::open(&settings.data_dir.join("castari.db"))?;
+    Ok(master_key::rotate(&settings.master_key, new, &store, &World::system()).await?)
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {

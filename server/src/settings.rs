@@ -12,6 +12,7 @@ use std::time::Duration;
 use castari_common::DEFAULT_ADDRESS;
 use toml::de::{DeTable, DeValue};
 
+use crate::platform::vault::MasterKey;
 use crate::sandbox::egress::Exception;
 
 /// What the server runs under.
@@ -33,6 +34,37 @@ pub struct Settings {
     pub max_upload_bytes: u64,
     /// How long one step of a build may take.
     pub build_timeout: Duration,
+    /// Where the key comes from that secrets are encrypted with.
+    pub master_key: MasterKeySource,
+}
+
+/// The variable that may hold the master key itself. It is no setting: a flag would stand in the process list.
+pub const MASTER_KEY_VARIABLE: &str = "CASTARI_MASTER_KEY";
+
+/// Where the master key comes from.
+#[derive(Clone)]
+pub enum MasterKeySource {
+    /// The environment.
+    Given(MasterKey),
+    /// A file, which the first start makes.
+    File(PathBuf),
+}
+
+impl MasterKeySource {
+    /// What people know it by.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Self::Given(_) => MASTER_KEY_VARIABLE.into(),
+            Self::File(path) => path.display().to_string(),
+        }
+    }
+}
+
+impl std::fmt::Debug for MasterKeySource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.name())
+    }
 }
 
 /// A row of the table.
@@ -127,6 +159,17 @@ pub const TABLE: &[Setting] = &[
             Ok(())
         },
     },
+    Setting {
+        name: "master-key-file",
+        value: "FILE",
+        help: "The key that secrets are encrypted with, unless CASTARI_MASTER_KEY holds it [default: DIR/master.key]",
+        default: None,
+        apply: |settings, text| {
+            let path = std::path::absolute(non_empty(text)?).map_err(|error| error.to_string())?;
+            settings.master_key = MasterKeySource::File(path);
+            Ok(())
+        },
+    },
 ];
 
 fn number<N: std::str::FromStr>(text: &str) -> Result<N, String> {
@@ -192,6 +235,7 @@ impl Settings {
             max_running_invocations: 0,
             max_upload_bytes: 0,
             build_timeout: Duration::ZERO,
+            master_key: MasterKeySource::File(PathBuf::new()),
         };
         let in_file = read_file(file, is_file_needed)?;
         for setting in TABLE {
@@ -211,7 +255,22 @@ impl Settings {
             }
         }
         settings.data_dir = std::path::absolute(&settings.data_dir).map_err(|error| format!("data-dir: {error}"))?;
+        settings.master_key = master_key(settings.master_key, &settings.data_dir)?;
         Ok(settings)
+    }
+}
+
+fn master_key(named: MasterKeySource, data_dir: &Path) -> Result<MasterKeySource, String> {
+    if let Ok(text) = env::var(MASTER_KEY_VARIABLE) {
+        let key = MasterKey::from_hex(&text);
+        let wrong = || format!("{MASTER_KEY_VARIABLE}: a master key has 64 hexadecimal digits");
+        return key.map(MasterKeySource::Given).ok_or_else(wrong);
+    }
+    match named {
+        MasterKeySource::File(path) if path.as_os_str().is_empty() => {
+            Ok(MasterKeySource::File(data_dir.join("master.key")))
+        }
+        named => Ok(named),
     }
 }
 

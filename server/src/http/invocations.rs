@@ -3,19 +3,18 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::sse::Event;
+use castari_common::Page;
 use castari_common::invocations::{
     Invocation, InvocationEvent, InvocationFilter, InvocationList, InvocationResponse, Invoke, MAX_PROMPT_BYTES, Piece,
 };
-use castari_common::{Fault, Page};
 use futures::stream;
 use serde::Deserialize;
-use serde_json::json;
 use utoipa::ToSchema;
 
 use super::Api;
 use super::answers::{Events, Text};
 use super::caller::Caller;
-use super::check::{Body, Path, Query};
+use super::check::{Body, Path, Query, limit_bytes};
 use super::error::ApiError;
 use super::routes::Routes;
 
@@ -97,7 +96,7 @@ async fn invoke(
     Path([slug]): Path<1>,
     Body(invoke): Body<Invoke>,
 ) -> Result<Json<InvocationResponse>, ApiError> {
-    check_prompt(&invoke)?;
+    limit_bytes("prompt", &invoke.prompt, MAX_PROMPT_BYTES)?;
     let agent = api.agent(&caller, &slug).await?;
     Ok(Json(api.platform.invoke(agent, invoke).await?))
 }
@@ -108,23 +107,11 @@ async fn stream(
     Path([slug]): Path<1>,
     Body(invoke): Body<Invoke>,
 ) -> Result<Events, ApiError> {
-    check_prompt(&invoke)?;
+    limit_bytes("prompt", &invoke.prompt, MAX_PROMPT_BYTES)?;
     let agent = api.agent(&caller, &slug).await?;
     let events = api.platform.stream(agent, invoke).await?;
     let events = stream::unfold(events, async |mut events| Some((to_sse(events.recv().await?), events)));
     Ok(Events::new(events))
-}
-
-/// The contract counts a prompt in bytes, a schema in characters.
-fn check_prompt(invoke: &Invoke) -> Result<(), ApiError> {
-    if invoke.prompt.len() <= MAX_PROMPT_BYTES {
-        return Ok(());
-    }
-    Err(ApiError::Faults(vec![Fault {
-        loc: vec![json!("body"), json!("prompt")],
-        msg: format!("ensure this value has at most {MAX_PROMPT_BYTES} bytes"),
-        r#type: "value_error.any_str.max_length".into(),
-    }]))
 }
 
 fn to_sse(event: InvocationEvent) -> Result<Event, axum::Error> {

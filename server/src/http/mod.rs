@@ -22,6 +22,7 @@ mod limits;
 mod metrics;
 mod openapi;
 mod routes;
+mod secrets;
 mod serve;
 
 use std::sync::Arc;
@@ -97,7 +98,8 @@ fn routes() -> Routes {
         .merge(api_keys::routes())
         .merge(deployments::routes())
         .merge(events::routes())
-        .merge(invocations::routes());
+        .merge(invocations::routes())
+        .merge(secrets::routes());
     Routes::new()
         .nest(BASE_PATH, resources)
         .merge(health::routes())

@@ -13,9 +13,9 @@ mod logs;
 mod tree;
 mod uploads;
 
-use std::fs::{self, DirBuilder};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 pub use code::{Code, CodeLease, Settled};
@@ -144,6 +144,20 @@ pub fn private_dir(path: &Path) -> Result<(), ObjectError> {
         fs::set_permissions(path, mode).map_err(ObjectError::file("make private", path))?;
     }
     Ok(())
+}
+
+/// Writes a line to a file that only this user may read, whole or not at all.
+pub(crate) fn write_private(path: &Path, line: &str) -> io::Result<()> {
+    let unfinished = path.with_extension("new");
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&unfinished)?;
+    writeln!(file, "{line}")?;
+    file.sync_all()?;
+    fs::rename(&unfinished, path)
 }
 
 /// Runs blocking work on disk where it holds up nobody.

@@ -1,12 +1,9 @@
 //! The owner: the account that a data directory starts with.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::{Platform, PlatformError, api_keys};
-use crate::objects::{ObjectError, blocking};
+use crate::objects::{ObjectError, blocking, write_private};
 use crate::store;
 
 /// The address of the owner, who is whoever can read the data directory.
@@ -45,18 +42,4 @@ impl Platform {
         let key = new.key;
         Ok(blocking(move || write_private(&path, &key).map_err(ObjectError::file("write", &path))).await?)
     }
-}
-
-/// Writes a file that only this user may read, whole or not at all.
-fn write_private(path: &Path, content: &str) -> io::Result<()> {
-    let unfinished = path.with_extension("new");
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&unfinished)?;
-    writeln!(file, "{content}")?;
-    file.sync_all()?;
-    fs::rename(&unfinished, path)
 }

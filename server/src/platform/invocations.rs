@@ -1,5 +1,6 @@
 //! Invocations: an agent runs.
 
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
@@ -19,13 +20,15 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::mask::Mask;
 use super::output::{Output, PATIENCE, Sink};
+use super::secrets::{Variable, open};
 use super::{INTERRUPTED, Platform, PlatformError};
 use crate::objects::CodeLease;
 use crate::sandbox::{Command, Ending, SandboxError, Spec, Streams, Workspace};
 use crate::store::deployments::Build;
 use crate::store::invocations::{self, NewInvocation, Outcome, Owner};
-use crate::store::{agents, deployments};
+use crate::store::{agents, deployments, secrets};
 
 /// What an agent may write to memory.
 const SCRATCH_BYTES: u64 = 1 << 30;
@@ -41,6 +44,7 @@ struct Accepted {
     prompt: String,
     build: Build,
     code: CodeLease,
+    secrets: Vec<Variable>,
     token: CancellationToken,
     since: Instant,
 }
@@ -172,16 +176,15 @@ impl Platform {
         let inactive = || PlatformError::rejected("agent_not_active", "Agent not active");
         let (build, code) = self.lease(&agent.id).await?.ok_or_else(inactive)?;
         let begun = self.store.write(move |write| {
+            let sealed = secrets::sealed_of(write, &new.agent_id)?;
             let status = agents::by_id(write, &new.agent_id)?.map(|agent| agent.status);
             let serves = matches!(status, Some(AgentStatus::Active | AgentStatus::Deploying));
             if serves {
                 invocations::insert(write, &new, now)?;
             }
-            Ok(serves)
+            Ok(serves.then_some(sealed))
         });
-        if !begun.await? {
-            return Err(inactive());
-        }
+        let sealed = begun.await?.ok_or_else(inactive)?;
         self.events
             .tell(&agent.user_id, EventKind::Invocation, &agent.slug, &id);
         Ok(Accepted {
@@ -191,6 +194,7 @@ impl Platform {
             prompt: invoke.prompt,
             build,
             code,
+            secrets: open(&self.vault, sealed)?,
             token,
             since,
         })
@@ -223,7 +227,8 @@ impl Platform {
         accepted: Accepted,
         follower: Option<mpsc::Sender<InvocationEvent>>,
     ) -> Result<InvocationResponse, PlatformError> {
-        let mut sink = Sink::new(follower);
+        let mask = Mask::new(accepted.secrets.iter().map(|(_, value)| value.as_str()));
+        let mut sink = Sink::new(follower, &mask);
         let abandoned = sink.abandoned();
         let end = tokio::select! {
             end = AssertUnwindSafe(self.run_in_sandbox(&accepted, &mut sink)).catch_unwind() => match end {
@@ -302,7 +307,7 @@ impl Platform {
                 .chain(&accepted.build.node_args)
                 .cloned()
                 .collect(),
-            env: host.env.iter().cloned().chain(own).collect(),
+            env: environment([host.env.clone(), accepted.secrets.clone(), own.into()]),
             cwd: Path::new("/workspace").into(),
         }
     }
@@ -363,6 +368,12 @@ impl Platform {
             }))),
         }
     }
+}
+
+/// Variables put together, each once: of those with the same name, the last counts.
+fn environment(parts: [Vec<Variable>; 3]) -> Vec<Variable> {
+    let variables: BTreeMap<String, String> = parts.into_iter().flatten().collect();
+    variables.into_iter().collect()
 }
 
 /// What an ending means.

@@ -8,8 +8,11 @@ pub mod build;
 pub mod deployments;
 pub mod events;
 pub mod invocations;
+mod mask;
+pub mod master_key;
 mod output;
 mod running;
+pub mod secrets;
 pub mod vault;
 mod world;
 
@@ -26,6 +29,7 @@ use crate::settings::Settings;
 use crate::store::{self, Store, StoreError};
 use events::Events;
 use running::Running;
+use vault::{Unopened, Vault};
 pub use world::World;
 
 /// What is said of work that the end of the server cut off.
@@ -60,6 +64,9 @@ pub enum PlatformError {
     /// The disk failed.
     #[error(transparent)]
     Objects(#[from] ObjectError),
+    /// Something secret cannot be opened.
+    #[error(transparent)]
+    Unopened(#[from] Unopened),
     /// The sandbox failed.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
@@ -92,6 +99,7 @@ pub struct Platform {
     pub events: Events,
     settings: Settings,
     store: Store,
+    vault: Vault,
     objects: Objects,
     launcher: Launcher,
     running: Running,
@@ -112,6 +120,7 @@ impl Platform {
         world: World,
         settings: Settings,
         store: Store,
+        vault: Vault,
         objects: Objects,
         launcher: Launcher,
     ) -> Result<Arc<Self>, PlatformError> {
@@ -123,6 +132,7 @@ impl Platform {
             world,
             settings,
             store,
+            vault,
             objects,
             launcher,
             running: Running::new(ending.clone()),

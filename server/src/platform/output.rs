@@ -6,6 +6,8 @@ use castari_common::invocations::{InvocationEvent, Started};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::mpsc;
 
+use super::mask::{Mask, Masked};
+
 /// How much of stdout, and of stderr, is kept, in bytes.
 const KEPT: usize = 10 << 20;
 
@@ -33,12 +35,13 @@ pub(super) struct Sink {
 }
 
 impl Sink {
-    pub fn new(follower: Follower) -> Self {
+    /// `mask` hides the secrets that an agent may write.
+    pub fn new(follower: Follower, mask: &Mask) -> Self {
         Self {
             follower,
             sandbox_id: None,
-            stdout: Text::default(),
-            stderr: Text::default(),
+            stdout: Text::new(mask),
+            stderr: Text::new(mask),
             output: Output::default(),
         }
     }
@@ -126,11 +129,8 @@ async fn copy(
 ) {
     loop {
         let mut chunk = Vec::with_capacity(CHUNK);
-        match from.read_buf(&mut chunk).await {
-            Ok(0) | Err(_) => return,
-            Ok(_) => {}
-        }
-        let piece = text.decode(&chunk);
+        let is_over = matches!(from.read_buf(&mut chunk).await, Ok(0) | Err(_));
+        let piece = if is_over { text.end() } else { text.decode(&chunk) };
         let room = KEPT.saturating_sub(kept.len());
         let piece = if piece.len() > room {
             text.is_cut = true;
@@ -146,17 +146,28 @@ async fn copy(
         {
             follower = None;
         }
+        if is_over {
+            return;
+        }
     }
 }
 
 /// Bytes on their way to text. A character that is split between two chunks is put together again.
-#[derive(Default)]
 struct Text {
     rest: Vec<u8>,
+    masked: Masked,
     is_cut: bool,
 }
 
 impl Text {
+    fn new(mask: &Mask) -> Self {
+        Self {
+            rest: Vec::new(),
+            masked: mask.text(),
+            is_cut: false,
+        }
+    }
+
     fn decode(&mut self, chunk: &[u8]) -> String {
         self.rest.extend_from_slice(chunk);
         let complete = match self.rest.utf8_chunks().last() {
@@ -169,12 +180,13 @@ impl Text {
         let rest = self.rest.split_off(complete);
         let text = String::from_utf8_lossy(&self.rest).into_owned();
         self.rest = rest;
-        text
+        self.masked.take(text)
     }
 
     /// What is left when nothing more comes.
     fn end(&mut self) -> String {
-        String::from_utf8_lossy(&std::mem::take(&mut self.rest)).into_owned()
+        let rest = String::from_utf8_lossy(&std::mem::take(&mut self.rest)).into_owned();
+        self.masked.take(rest) + &self.masked.end()
     }
 }
 
@@ -191,7 +203,7 @@ mod tests {
     fn split_characters_are_put_together() {
         let whole = "a€😀é\u{10ffff}z".as_bytes();
         for cut in 0..=whole.len() {
-            let mut text = Text::default();
+            let mut text = Text::new(&Mask::new([]));
             let mut decoded = text.decode(&whole[..cut]);
             decoded.push_str(&text.decode(&whole[cut..]));
             decoded.push_str(&text.end());
@@ -201,14 +213,14 @@ mod tests {
 
     #[test]
     fn what_is_no_text_is_shown_as_such() {
-        let mut text = Text::default();
+        let mut text = Text::new(&Mask::new([]));
         assert_eq!(text.decode(b"a\xffb\xe2\x82"), "a\u{fffd}b");
         assert_eq!(text.end(), "\u{fffd}");
     }
 
     #[tokio::test]
     async fn output_is_capped_and_says_so() {
-        let mut sink = Sink::new(None);
+        let mut sink = Sink::new(None, &Mask::new([]));
         let long = vec![b'x'; KEPT + 10];
         sink.take(&mut long.as_slice(), &mut &b"note"[..]).await;
         let output = sink.finish();

@@ -10,8 +10,10 @@ pub mod api_keys;
 mod connection;
 pub mod deployments;
 pub mod invocations;
+pub mod master_key;
 mod migrations;
 mod reader;
+pub mod secrets;
 mod text;
 mod writer;
 

@@ -20,4 +20,5 @@ mod invoke;
 mod isolation;
 mod openapi;
 mod ordinary;
+mod secrets;
 mod start;

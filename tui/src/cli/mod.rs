@@ -2,6 +2,7 @@
 
 mod attach;
 mod doctor;
+mod rotate;
 mod serve;
 
 use std::io::{self, Write};
@@ -21,6 +22,9 @@ const ABOUT: &str = "Run AI agents on your own machine.
 Without a command, opens the dashboard: on the server that CASTARI_API_URL and CASTARI_API_KEY name, else on the one \
 that runs on this machine, else on one that it starts itself.";
 
+const ROTATE: &str = "Make a new master key and encrypt all secrets with it; the server has to be stopped. \
+A new key may also be given in CASTARI_NEW_MASTER_KEY";
+
 /// Runs what the command line asks for.
 pub fn run() -> ExitCode {
     if let Err(error) = color_eyre::install() {
@@ -35,6 +39,7 @@ pub fn run() -> ExitCode {
         match matches.subcommand() {
             Some(("serve", matches)) => serve::run(settings(matches)?).await,
             Some(("doctor", _)) => doctor::run().await,
+            Some(("rotate-master-key", matches)) => rotate::run(settings(matches)?).await,
             _ => attach::run(settings(&matches)?).await,
         }
     });
@@ -69,6 +74,7 @@ fn command() -> Command {
         .about(ABOUT)
         .args_conflicts_with_subcommands(true)
         .subcommand(with_settings(Command::new("serve")).about("Run the server alone; it logs to stderr"))
+        .subcommand(with_settings(Command::new("rotate-master-key")).about(ROTATE))
         .subcommand(Command::new("doctor").about("Say what this machine can and cannot do, and what to do about it"))
 }
 

@@ -29,6 +29,12 @@ pub(super) fn missing(loc: Vec<Value>) -> Fault {
     fault(loc, "field required", "value_error.missing")
 }
 
+/// A text of the body that is longer than allowed.
+pub(super) fn too_many_bytes(field: &str, most: usize) -> Fault {
+    let msg = format!("ensure this value has at most {most} bytes");
+    fault(vec![json!("body"), json!(field)], msg, "value_error.any_str.max_length")
+}
+
 /// A fault that has no name of its own.
 pub(super) fn other(place: &str, msg: &str) -> Fault {
     fault(vec![json!(place)], msg, "value_error")

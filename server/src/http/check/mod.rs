@@ -153,6 +153,14 @@ fn checked<T: ToSchema + DeserializeOwned + 'static>(value: Value, place: &'stat
         .map_err(|error| ApiError::Faults(vec![faults::other(place, &error.to_string())]))
 }
 
+/// Checks the length of a body's field where the contract counts in bytes: a schema counts in characters.
+pub(super) fn limit_bytes(field: &str, text: &str, most: usize) -> Result<(), ApiError> {
+    if text.len() <= most {
+        return Ok(());
+    }
+    Err(ApiError::Faults(vec![faults::too_many_bytes(field, most)]))
+}
+
 /// A body with `5.0` as `5`: to a schema they are the same integer.
 fn with_integers(value: Value) -> Value {
     /// Up to here a float tells one integer from the next.
