@@ -63,7 +63,7 @@ async fn create(
 }
 
 async fn show(State(api): State<Api>, caller: Caller, Path([slug]): Path<1>) -> Result<Json<Agent>, ApiError> {
-    Ok(Json(api.agent(&caller, &slug).await?))
+    Ok(Json(api.agent(&caller, &slug)?))
 }
 
 async fn update(
@@ -98,7 +98,7 @@ async fn deploy(
     Path([slug]): Path<1>,
     Query(query): Query<DeployQuery>,
 ) -> Result<Accepted<Agent>, ApiError> {
-    let agent = api.agent(&caller, &slug).await?;
+    let agent = api.agent(&caller, &slug)?;
     Ok(Accepted(api.platform.deploy(agent, query.wait).await?))
 }
 
@@ -134,7 +134,7 @@ async fn upload_code(
     Query(query): Query<UploadQuery>,
     mut form: Form<CodeForm>,
 ) -> Result<Json<UploadedCode>, ApiError> {
-    let agent = api.agent(&caller, &slug).await?;
+    let agent = api.agent(&caller, &slug)?;
     while let Some(field) = form.next().await? {
         if field.name() == Some("file") {
             let archive = field.map_err(malformed);

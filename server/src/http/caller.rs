@@ -61,7 +61,7 @@ impl Api {
         let Some(key) = api_keys::hash(token) else {
             return Ok(Identity::Unknown);
         };
-        let Some(me) = self.platform.authenticate(key).await? else {
+        let Some(me) = self.platform.authenticate(key)? else {
             return Ok(Identity::Unknown);
         };
         if self.callers.is_touch_due(key, self.platform.world.now()) {
@@ -72,8 +72,8 @@ impl Api {
     }
 
     /// The caller's agent.
-    pub(super) async fn agent(&self, caller: &Caller, slug: &str) -> Result<Agent, ApiError> {
-        let agent = self.platform.agent(caller.user_id(), slug).await?;
+    pub(super) fn agent(&self, caller: &Caller, slug: &str) -> Result<Agent, ApiError> {
+        let agent = self.platform.agent(caller.user_id(), slug)?;
         agent.ok_or_else(agent_not_found)
     }
 }

@@ -66,7 +66,7 @@ async fn list_of_agent(
     Path([slug]): Path<1>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<InvocationList>, ApiError> {
-    let agent = api.agent(&caller, &slug).await?;
+    let agent = api.agent(&caller, &slug)?;
     Ok(Json(
         api.platform.agent_invocations(&agent, query.filter, query.page).await?,
     ))
@@ -97,7 +97,7 @@ async fn invoke(
     Body(invoke): Body<Invoke>,
 ) -> Result<Json<InvocationResponse>, ApiError> {
     limit_bytes("prompt", &invoke.prompt, MAX_PROMPT_BYTES)?;
-    let agent = api.agent(&caller, &slug).await?;
+    let agent = api.agent(&caller, &slug)?;
     Ok(Json(api.platform.invoke(agent, invoke).await?))
 }
 
@@ -108,7 +108,7 @@ async fn stream(
     Body(invoke): Body<Invoke>,
 ) -> Result<Events, ApiError> {
     limit_bytes("prompt", &invoke.prompt, MAX_PROMPT_BYTES)?;
-    let agent = api.agent(&caller, &slug).await?;
+    let agent = api.agent(&caller, &slug)?;
     let events = api.platform.stream(agent, invoke).await?;
     let events = stream::unfold(events, async |mut events| Some((to_sse(events.recv().await?), events)));
     Ok(Events::new(events))

@@ -19,7 +19,7 @@ pub(super) fn routes() -> Routes {
 }
 
 async fn list(State(api): State<Api>, caller: Caller, Path([slug]): Path<1>) -> Result<Json<SecretList>, ApiError> {
-    let agent = api.agent(&caller, &slug).await?;
+    let agent = api.agent(&caller, &slug)?;
     Ok(Json(api.platform.secrets(&agent).await?))
 }
 
@@ -30,13 +30,13 @@ async fn set(
     Body(secret): Body<SetSecret>,
 ) -> Result<Created<Secret>, ApiError> {
     limit_bytes("value", &secret.value, MAX_SECRET_BYTES)?;
-    let agent = api.agent(&caller, &slug).await?;
+    let agent = api.agent(&caller, &slug)?;
     let set = api.platform.set_secret(&agent, secret).await?;
     set.map(Created).ok_or_else(agent_not_found)
 }
 
 async fn remove(State(api): State<Api>, caller: Caller, Path([slug, key]): Path<2>) -> Result<NoContent, ApiError> {
-    let agent = api.agent(&caller, &slug).await?;
+    let agent = api.agent(&caller, &slug)?;
     if api.platform.delete_secret(&agent, &key).await? {
         Ok(NoContent)
     } else {

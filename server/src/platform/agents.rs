@@ -35,12 +35,8 @@ impl Platform {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn agent(&self, user_id: &str, slug: &str) -> Result<Option<Agent>, PlatformError> {
-        let (user_id, slug) = (user_id.to_owned(), slug.to_owned());
-        Ok(self
-            .store
-            .read(move |read| agents::by_slug(read, &user_id, &slug))
-            .await?)
+    pub fn agent(&self, user_id: &str, slug: &str) -> Result<Option<Agent>, PlatformError> {
+        Ok(self.store.look_up(|read| agents::by_slug(read, user_id, slug))?)
     }
 
     /// Makes an agent.

@@ -49,8 +49,8 @@ impl Platform {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn authenticate(&self, hash: KeyHash) -> Result<Option<Me>, PlatformError> {
-        Ok(self.store.read(move |read| api_keys::owner(read, &hash)).await?)
+    pub fn authenticate(&self, hash: KeyHash) -> Result<Option<Me>, PlatformError> {
+        Ok(self.store.look_up(|read| api_keys::owner(read, &hash))?)
     }
 
     /// Notes that a key was used.

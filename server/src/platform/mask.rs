@@ -64,7 +64,7 @@ impl Masked {
         }
         let text = std::mem::take(&mut self.held) + &piece;
         let (told, held) = self.cover(&text, self.mask.open(&text));
-        self.held = text[held..].to_owned();
+        text[held..].clone_into(&mut self.held);
         told
     }
 

@@ -12,6 +12,7 @@ pub mod deployments;
 pub mod invocations;
 pub mod master_key;
 mod migrations;
+mod near;
 mod reader;
 pub mod secrets;
 mod text;
@@ -20,6 +21,7 @@ mod writer;
 use std::path::{Path, PathBuf};
 
 pub use connection::{Read, Write};
+use near::Near;
 use reader::Readers;
 use writer::Writer;
 
@@ -58,6 +60,7 @@ pub enum StoreError {
 pub struct Store {
     writer: Writer,
     readers: Readers,
+    near: Near,
 }
 
 impl Store {
@@ -75,9 +78,11 @@ impl Store {
         }
         let writer = connection::open_writer(path).map_err(|error| failed(error.to_string()))?;
         let readers = connection::open_readers(path).map_err(|error| failed(error.to_string()))?;
+        let near = connection::open_readers(path).map_err(|error| failed(error.to_string()))?;
         Ok(Self {
             writer: Writer::start(writer),
             readers: Readers::new(readers),
+            near: Near::new(near),
         })
     }
 
@@ -91,6 +96,15 @@ impl Store {
         F: FnOnce(&Read<'_>) -> QueryResult<T> + Send + 'static,
     {
         self.readers.run(queries).await
+    }
+
+    /// Looks up a single row by its key, at once and in the caller's own thread. What reads more than that belongs to
+    /// [`read`](Self::read).
+    ///
+    /// # Errors
+    /// When the query fails.
+    pub fn look_up<T>(&self, query: impl FnOnce(&Read<'_>) -> QueryResult<T>) -> Result<T, StoreError> {
+        self.near.run(query)
     }
 
     /// Runs queries that write, all or none, and returns when they are durable. An error that the queries return undoes
