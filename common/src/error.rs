@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{Array, Object, OneOf, Type};
 
 /// The body of every answer that is not a success.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
@@ -26,12 +27,20 @@ pub enum Detail {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
 pub struct Fault {
     /// `body`, `query` or `path`, then the field, then an index where there is one.
-    #[schema(value_type = Vec<Object>)]
+    #[schema(schema_with = loc)]
     pub loc: Vec<Value>,
     /// What is wrong there, for a person.
     pub msg: String,
     /// The kind of fault, by pydantic v1's name, such as `value_error.missing`.
     pub r#type: String,
+}
+
+/// A list of names and indexes.
+fn loc() -> Array {
+    let step = OneOf::builder()
+        .item(Object::with_type(Type::String))
+        .item(Object::with_type(Type::Integer));
+    Array::new(step)
 }
 
 impl std::fmt::Display for Detail {

@@ -97,7 +97,9 @@ impl Events {
 
 impl Answer for Events {
     fn describe(operation: &mut Operation) {
-        operation.answers_with(200, "text/event-stream", &json!({ "type": "string" }));
+        let text = json!({ "type": "string" });
+        let event = json!({ "type": "object", "properties": { "id": text, "event": text, "data": text } });
+        operation.answers_with(200, "text/event-stream", &event);
     }
 }
 
