@@ -8,13 +8,16 @@ pub mod account;
 pub mod agents;
 pub mod api_keys;
 mod connection;
+pub mod departed;
 pub mod deployments;
 pub mod invocations;
 pub mod master_key;
 mod migrations;
 mod reader;
 pub mod secrets;
+pub mod sessions;
 mod text;
+pub mod usage;
 mod writer;
 
 use std::path::{Path, PathBuf};
