@@ -258,7 +258,7 @@ fn of_session(
 ) -> QueryResult<(Vec<Invocation>, u64)> {
     let matches = session_matches(owner, status);
     let status = status.as_ref().map(text::name).transpose()?;
-    let sql = format!("SELECT count(*) FROM {OF_SESSION} WHERE {matches}");
+    let sql = session_count_sql(&matches);
     let params = named_params! {":owner": owner.id(), ":session_id": session_id, ":status": status};
     let total = read.one(&sql, params, |row| row.get(0))?;
     let params = named_params! {
@@ -281,6 +281,10 @@ fn session_matches(owner: &Owner, status: Option<InvocationStatus>) -> String {
         "agent_id {agents} AND session_id = :session_id AND {}",
         by_status(status)
     )
+}
+
+fn session_count_sql(matches: &str) -> String {
+    format!("SELECT count(*) FROM {OF_SESSION} WHERE {matches}")
 }
 
 /// First the ids of the page, from an index; only then the rows.
@@ -334,4 +338,23 @@ pub fn fail_interrupted(write: &Write<'_>, reason: &str) -> QueryResult<usize> {
         "UPDATE invocations SET status = 'failed', error_message = ?1 WHERE status = 'running'",
         [reason],
     )
+}
+
+/// The queries of an owner's lists, and the index that each is to go by.
+#[cfg(test)]
+pub(super) fn list_sqls(owner: &Owner, status: Option<InvocationStatus>) -> Vec<(String, &'static str)> {
+    let newest = match (owner, status) {
+        (Owner::User(_), None) => "invocations_newest",
+        (Owner::User(_), Some(_)) => "invocations_newest_by_status",
+        (Owner::Agent(_), None) => "invocations_newest_of_agent",
+        (Owner::Agent(_), Some(_)) => "invocations_newest_of_agent_by_status",
+    };
+    let page = |is_departing| page_sql("invocations", &newest_matches(owner, status, is_departing));
+    let of_session = session_matches(owner, status);
+    vec![
+        (page(false), newest),
+        (page(true), newest),
+        (page_sql(OF_SESSION, &of_session), "invocations_newest_of_session"),
+        (session_count_sql(&of_session), "invocations_newest_of_session"),
+    ]
 }
