@@ -1,9 +1,13 @@
 //! What is left of agents that were deleted: very many invocations at times.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Platform, PlatformError};
 use crate::store::departed;
+
+/// How long other writes have between two portions.
+const PAUSE: Duration = Duration::from_millis(5);
 
 impl Platform {
     /// Removes the invocations of agents that went, in portions, so that no other write waits for long. What the end of
@@ -13,7 +17,7 @@ impl Platform {
         self.spawn(async move {
             while !platform.tasks.is_closed() {
                 match platform.store.write(departed::sweep).await {
-                    Ok(true) => {}
+                    Ok(true) => tokio::time::sleep(PAUSE).await,
                     Ok(false) => break,
                     Err(error) => {
                         tracing::error!(%error, "cannot remove the invocations of deleted agents; the next start tries again");

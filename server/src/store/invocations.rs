@@ -340,21 +340,22 @@ pub fn fail_interrupted(write: &Write<'_>, reason: &str) -> QueryResult<usize> {
     )
 }
 
-/// The queries of an owner's lists, and the index that each is to go by.
+/// The queries of an owner's lists, and how each is to go about it.
 #[cfg(test)]
 pub(super) fn list_sqls(owner: &Owner, status: Option<InvocationStatus>) -> Vec<(String, &'static str)> {
-    let newest = match (owner, status) {
-        (Owner::User(_), None) => "invocations_newest",
-        (Owner::User(_), Some(_)) => "invocations_newest_by_status",
-        (Owner::Agent(_), None) => "invocations_newest_of_agent",
-        (Owner::Agent(_), Some(_)) => "invocations_newest_of_agent_by_status",
-    };
     let page = |is_departing| page_sql("invocations", &newest_matches(owner, status, is_departing));
-    let of_session = session_matches(owner, status);
-    vec![
-        (page(false), newest),
-        (page(true), newest),
-        (page_sql(OF_SESSION, &of_session), "invocations_newest_of_session"),
-        (session_count_sql(&of_session), "invocations_newest_of_session"),
-    ]
+    let matches = session_matches(owner, status);
+    let of_session = [page_sql(OF_SESSION, &matches), session_count_sql(&matches)];
+    let (newest, session) = match (owner, status) {
+        (Owner::User(_), None) => ("COVERING INDEX invocations_newest ", "COVERING INDEX"),
+        (Owner::User(_), Some(_)) => ("COVERING INDEX invocations_newest_by_status ", "INDEX"),
+        (Owner::Agent(_), None) => ("COVERING INDEX invocations_newest_of_agent ", "COVERING INDEX"),
+        (Owner::Agent(_), Some(_)) => ("COVERING INDEX invocations_newest_of_agent_by_status ", "INDEX"),
+    };
+    let mut sqls = vec![(page(false), newest)];
+    if matches!(owner, Owner::User(_)) {
+        sqls.push((page(true), newest.trim_start_matches("COVERING ")));
+    }
+    sqls.extend(of_session.map(|sql| (sql, session)));
+    sqls
 }
