@@ -28,6 +28,8 @@ pub enum EventKind {
     Deployment,
     /// An invocation started or ended.
     Invocation,
+    /// A session was made or deleted.
+    Session,
     /// Events were missed: whatever was read before may be stale.
     Reset,
     /// A kind that this client does not know.

@@ -113,12 +113,20 @@ pub struct InvocationList {
 }
 
 /// Which invocations are wanted.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
 pub struct InvocationFilter {
     /// Only those in this status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(inline)]
     pub status: Option<InvocationStatus>,
+    /// Only those of the agent with this slug. An agent's own list knows its agent and ignores this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 100)]
+    pub agent: Option<String>,
+    /// Only those in sessions with this id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 128)]
+    pub session_id: Option<String>,
 }
 
 /// What a streamed invocation says, in this order: one `Start`, any of `Output` and `Log`, one `Done` or `Error`.
@@ -208,20 +216,20 @@ impl Client {
     pub async fn agent_invocations(
         &self,
         slug: &str,
-        filter: InvocationFilter,
+        filter: &InvocationFilter,
         page: Page,
     ) -> Result<InvocationList, ClientError> {
         let request = self.request(Method::GET, &["agents", slug, "invocations"]);
-        self.json(request.query(&filter).query(&page)).await
+        self.json(request.query(filter).query(&page)).await
     }
 
     /// A page of the invocations of all agents.
     ///
     /// # Errors
     /// As every call of [`Client`].
-    pub async fn invocations(&self, filter: InvocationFilter, page: Page) -> Result<InvocationList, ClientError> {
+    pub async fn invocations(&self, filter: &InvocationFilter, page: Page) -> Result<InvocationList, ClientError> {
         let request = self.request(Method::GET, &["invocations"]);
-        self.json(request.query(&filter).query(&page)).await
+        self.json(request.query(filter).query(&page)).await
     }
 
     /// One invocation, whole.

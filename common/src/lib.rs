@@ -13,11 +13,15 @@ mod error;
 pub mod events;
 pub mod health;
 pub mod invocations;
+mod money;
 mod page;
 pub mod secrets;
+pub mod sessions;
+pub mod usage;
 
 pub use client::{Client, ClientError, Refusal};
 pub use error::{Detail, Fault, Problem};
+pub use money::{NotMoney, Usd};
 pub use page::{MAX_PAGE, Meta, Page};
 
 /// The path that every route of the API but the probes starts with.

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::Api;
 use super::answers::{Events, Text};
-use super::caller::Caller;
+use super::caller::{Caller, agent_not_found};
 use super::check::{Body, Path, Query, limit_bytes};
 use super::error::ApiError;
 use super::routes::Routes;
@@ -53,11 +53,8 @@ async fn list(
     caller: Caller,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<InvocationList>, ApiError> {
-    Ok(Json(
-        api.platform
-            .invocations(caller.user_id(), query.filter, query.page)
-            .await?,
-    ))
+    let listed = api.platform.invocations(caller.user_id(), query.filter, query.page);
+    listed.await?.map(Json).ok_or_else(agent_not_found)
 }
 
 async fn list_of_agent(

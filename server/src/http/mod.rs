@@ -24,6 +24,8 @@ mod openapi;
 mod routes;
 mod secrets;
 mod serve;
+mod sessions;
+mod usage;
 
 use std::sync::Arc;
 
@@ -99,7 +101,9 @@ fn routes() -> Routes {
         .merge(deployments::routes())
         .merge(events::routes())
         .merge(invocations::routes())
-        .merge(secrets::routes());
+        .merge(secrets::routes())
+        .merge(sessions::routes())
+        .merge(usage::routes());
     Routes::new()
         .nest(BASE_PATH, resources)
         .merge(health::routes())

@@ -1,12 +1,14 @@
 //! Agents: made, changed, stopped, deleted.
 
+use std::sync::Arc;
+
 use castari_common::agents::{Agent, AgentFilter, AgentList, AgentStatus, CreateAgent, UpdateAgent};
 use castari_common::events::EventKind;
 use castari_common::{Meta, Page};
 
 use super::{Platform, PlatformError};
 use crate::objects::blocking;
-use crate::store::{QueryResult, Read, agents, deployments};
+use crate::store::{QueryResult, Read, agents, departed, deployments};
 
 const DEFAULT_BRANCH: &str = "main";
 const DEFAULT_MODEL: &str = "claude-sonnet-4-5";
@@ -132,7 +134,7 @@ impl Platform {
     ///
     /// # Errors
     /// When the store or the disk fails.
-    pub async fn delete_agent(&self, user_id: &str, slug: &str) -> Result<bool, PlatformError> {
+    pub async fn delete_agent(self: &Arc<Self>, user_id: &str, slug: &str) -> Result<bool, PlatformError> {
         let (user_id, slug) = (user_id.to_owned(), slug.to_owned());
         let deleted = self.store.write(move |write| {
             let Some(agent) = agents::by_slug(write, &user_id, &slug)? else {
@@ -140,12 +142,14 @@ impl Platform {
             };
             let logs = deployments::ids(write, &agent.id)?;
             agents::delete(write, &agent.id)?;
+            departed::add(write, &agent.id, &agent.user_id)?;
             Ok(Some((agent, logs)))
         });
         let Some((agent, logs)) = deleted.await? else {
             return Ok(false);
         };
         self.running.end(&agent.id);
+        self.sweep_departed()?;
         for id in logs {
             self.objects.logs.remove(&id);
         }

@@ -14,7 +14,7 @@ use super::build::{self, BuildError, Source};
 use super::{INTERRUPTED, Platform, PlatformError};
 use crate::objects::{DeployLog, LogReader, blocking};
 use crate::store::deployments::Build;
-use crate::store::{agents, deployments};
+use crate::store::{agents, deployments, sessions};
 
 /// A deployment that was accepted.
 struct Accepted {
@@ -275,7 +275,7 @@ impl Platform {
         workshop.build(&accepted.source, &accepted.id, log).await
     }
 
-    /// Keeps what was built and makes it the code that serves, unless the agent was stopped meanwhile.
+    /// Keeps what was built and makes it the code that serves, unless the agent was stopped meanwhile. That ends its sessions.
     async fn serve(&self, accepted: &Accepted, finished: build::Built) -> Result<(), BuildError> {
         let settled = self.objects.code.settle(finished.tree).await?;
         let _keeping = self.keeping.lock().await;
@@ -285,20 +285,24 @@ impl Platform {
             node_args: finished.node_args,
         };
         let (agent_id, id, now) = (accepted.agent.id.clone(), accepted.id.clone(), self.world.now());
+        let turns = self.turns.clone();
         let served = self.store.write(move |write| {
             if !agents::is_deploying(write, &agent_id, &id)? {
-                return Ok(false);
+                return Ok(None);
             }
             deployments::succeed(write, &id, &build, now)?;
             agents::set_serving(write, &agent_id, Some(&id))?;
             agents::set_status(write, &agent_id, AgentStatus::Active, None, now)?;
-            Ok(true)
+            // A session is one of the code that it began with.
+            let ended = sessions::delete_all(write, &agent_id)?;
+            turns.end_all(&agent_id);
+            Ok(Some(ended))
         });
-        if served.await? {
-            Ok(())
-        } else {
-            Err(BuildError::Cancelled)
+        let ended = served.await?.ok_or(BuildError::Cancelled)?;
+        for session_id in ended {
+            self.tell_of_session(&accepted.agent, &session_id);
         }
+        Ok(())
     }
 
     /// Records why a deployment failed. What served before goes on serving.

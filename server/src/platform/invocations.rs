@@ -23,12 +23,13 @@ use tokio_util::sync::CancellationToken;
 use super::mask::Mask;
 use super::output::{Output, PATIENCE, Sink};
 use super::secrets::{Variable, open};
+use super::turns::Place;
 use super::{INTERRUPTED, Platform, PlatformError};
 use crate::objects::CodeLease;
 use crate::sandbox::{Command, Ending, SandboxError, Spec, Streams, Workspace};
 use crate::store::deployments::Build;
-use crate::store::invocations::{self, NewInvocation, Outcome, Owner};
-use crate::store::{agents, deployments, secrets};
+use crate::store::invocations::{self, NewInvocation, Outcome, Owner, Spent};
+use crate::store::{agents, deployments, secrets, sessions};
 
 /// What an agent may write to memory.
 const SCRATCH_BYTES: u64 = 1 << 30;
@@ -46,7 +47,19 @@ struct Accepted {
     code: CodeLease,
     secrets: Vec<Variable>,
     token: CancellationToken,
+    /// The place in the session's line, where the caller named a session.
+    place: Option<Place>,
     since: Instant,
+}
+
+impl Accepted {
+    /// Waits until the session ends that the caller named; for ever where none was.
+    async fn session_ended(&self) {
+        match &self.place {
+            Some(place) => place.ended().await,
+            None => std::future::pending().await,
+        }
+    }
 }
 
 /// How an agent ended.
@@ -63,7 +76,8 @@ impl End {
 }
 
 impl Platform {
-    /// A page of the invocations of all of a user's agents.
+    /// A page of the invocations of all of a user's agents, or of the one that `filter` names; `None` where there is no
+    /// such agent.
     ///
     /// # Errors
     /// When the store fails.
@@ -72,8 +86,14 @@ impl Platform {
         user_id: &str,
         filter: InvocationFilter,
         page: Page,
-    ) -> Result<InvocationList, PlatformError> {
-        self.list(Owner::User(user_id.into()), filter, page).await
+    ) -> Result<Option<InvocationList>, PlatformError> {
+        match &filter.agent {
+            None => self.list(Owner::User(user_id.into()), filter, page).await.map(Some),
+            Some(slug) => match self.agent(user_id, slug).await? {
+                Some(agent) => self.agent_invocations(&agent, filter, page).await.map(Some),
+                None => Ok(None),
+            },
+        }
     }
 
     /// A page of an agent's invocations.
@@ -92,7 +112,7 @@ impl Platform {
     async fn list(&self, owner: Owner, filter: InvocationFilter, page: Page) -> Result<InvocationList, PlatformError> {
         let listed = self
             .store
-            .read(move |read| invocations::list(read, &owner, filter, page));
+            .read(move |read| invocations::list(read, &owner, &filter, page));
         let (invocations, total) = listed.await?;
         let meta = Meta::new(total, page);
         Ok(InvocationList { invocations, meta })
@@ -164,6 +184,7 @@ impl Platform {
     async fn begin(&self, agent: Agent, invoke: Invoke) -> Result<Accepted, PlatformError> {
         let since = Instant::now();
         let token = self.running.token(&agent.id);
+        let named = invoke.session_id.clone();
         let session_id = invoke.session_id.unwrap_or_else(|| self.world.id("sess"));
         let (id, now) = (self.world.id("inv"), self.world.now());
         let new = NewInvocation {
@@ -175,16 +196,29 @@ impl Platform {
         };
         let inactive = || PlatformError::rejected("agent_not_active", "Agent not active");
         let (build, code) = self.lease(&agent.id).await?.ok_or_else(inactive)?;
+        let turns = self.turns.clone();
         let begun = self.store.write(move |write| {
             let sealed = secrets::sealed_of(write, &new.agent_id)?;
             let status = agents::by_id(write, &new.agent_id)?.map(|agent| agent.status);
-            let serves = matches!(status, Some(AgentStatus::Active | AgentStatus::Deploying));
-            if serves {
-                invocations::insert(write, &new, now)?;
+            if !matches!(status, Some(AgentStatus::Active | AgentStatus::Deploying)) {
+                return Ok(None);
             }
-            Ok(serves.then_some(sealed))
+            invocations::insert(write, &new, now)?;
+            let Some(session_id) = named else {
+                return Ok(Some((sealed, None)));
+            };
+            let is_new = sessions::touch(write, &new.agent_id, &session_id, now)?;
+            // Here, so that turns come in the order in which invocations are recorded.
+            let place = turns.join(&new.agent_id, &session_id);
+            Ok(Some((sealed, Some((place, is_new)))))
         });
-        let sealed = begun.await?.ok_or_else(inactive)?;
+        let (sealed, session) = begun.await?.ok_or_else(inactive)?;
+        let place = session.map(|(place, is_new)| {
+            if is_new {
+                self.tell_of_session(&agent, &session_id);
+            }
+            place
+        });
         self.events
             .tell(&agent.user_id, EventKind::Invocation, &agent.slug, &id);
         Ok(Accepted {
@@ -196,6 +230,7 @@ impl Platform {
             code,
             secrets: open(&self.vault, sealed)?,
             token,
+            place,
             since,
         })
     }
@@ -245,12 +280,22 @@ impl Platform {
             } else {
                 End::failed("stopped", "Agent execution failed: the agent was stopped")
             },
+            () = accepted.session_ended() => {
+                End::failed("stopped", "Agent execution failed: the session was deleted")
+            }
             () = abandoned => End::failed("cancelled", "Cancelled: the stream was closed by its client"),
         };
-        self.record(accepted, sink.sandbox_id(), sink.finish(), end).await
+        // No gateway counts what models take yet.
+        let spent = Spent::default();
+        self.record(accepted, sink.sandbox_id(), sink.finish(), end, spent)
+            .await
     }
 
     async fn run_in_sandbox(&self, accepted: &Accepted, sink: &mut Sink) -> Result<End, SandboxError> {
+        // Who waits for a turn holds up nobody else.
+        if let Some(place) = &accepted.place {
+            place.turn().await;
+        }
         let _permit = self.invocations.acquire().await;
         let spec = Spec {
             id: self.world.id("sbx"),
@@ -319,6 +364,7 @@ impl Platform {
         sandbox_id: Option<String>,
         output: Output,
         end: End,
+        spent: Spent,
     ) -> Result<InvocationResponse, PlatformError> {
         let duration_ms = u64::try_from(accepted.since.elapsed().as_millis()).unwrap_or(u64::MAX);
         let failure = match end {
@@ -335,9 +381,9 @@ impl Platform {
             session_id: accepted.session_id,
             sandbox_id: sandbox_id.clone(),
             response_content: output.stdout.clone(),
-            input_tokens: 0,
-            output_tokens: 0,
-            total_cost_usd: 0.0,
+            input_tokens: spent.input_tokens,
+            output_tokens: spent.output_tokens,
+            total_cost_usd: spent.cost.to_f64(),
             duration_ms,
             status,
         };
@@ -349,6 +395,7 @@ impl Platform {
             response: output.stdout,
             log: output.stderr,
             duration_ms,
+            spent,
         };
         self.store
             .write(move |write| invocations::finish(write, &id, &outcome))

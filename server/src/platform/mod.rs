@@ -5,6 +5,7 @@ pub mod account;
 pub mod agents;
 pub mod api_keys;
 pub mod build;
+mod departed;
 pub mod deployments;
 pub mod events;
 pub mod invocations;
@@ -13,6 +14,9 @@ pub mod master_key;
 mod output;
 mod running;
 pub mod secrets;
+pub mod sessions;
+mod turns;
+pub mod usage;
 pub mod vault;
 mod world;
 
@@ -29,6 +33,7 @@ use crate::settings::Settings;
 use crate::store::{self, Store, StoreError};
 use events::Events;
 use running::Running;
+use turns::Turns;
 use vault::{Unopened, Vault};
 pub use world::World;
 
@@ -103,6 +108,7 @@ pub struct Platform {
     objects: Objects,
     launcher: Launcher,
     running: Running,
+    turns: Turns,
     /// Held while it is decided which files are still needed, and while that changes.
     keeping: Mutex<()>,
     builds: Semaphore,
@@ -136,12 +142,14 @@ impl Platform {
             objects,
             launcher,
             running: Running::new(ending.clone()),
+            turns: Turns::default(),
             keeping: Mutex::default(),
             tasks: TaskTracker::new(),
             ending,
         });
         platform.settle_interrupted().await?;
         platform.sweep().await?;
+        platform.sweep_departed()?;
         Ok(platform)
     }
 

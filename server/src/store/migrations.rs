@@ -17,6 +17,12 @@ pub(super) fn run(connection: &mut Connection) -> Result<(), Error> {
     Migrations::from_slice(STEPS).to_latest(connection)
 }
 
+/// Brings a new database only as far as an earlier release did.
+#[cfg(test)]
+pub(super) fn run_first(connection: &mut Connection, steps: usize) {
+    Migrations::from_slice(STEPS).to_version(connection, steps).unwrap();
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,6 +8,7 @@ pub mod account;
 pub mod agents;
 pub mod api_keys;
 mod connection;
+pub mod departed;
 pub mod deployments;
 pub mod invocations;
 pub mod master_key;
@@ -15,7 +16,9 @@ mod migrations;
 mod near;
 mod reader;
 pub mod secrets;
+pub mod sessions;
 mod text;
+pub mod usage;
 mod writer;
 
 use std::path::{Path, PathBuf};

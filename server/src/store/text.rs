@@ -1,5 +1,6 @@
 //! How the wire's types stand in columns.
 
+use castari_common::Usd;
 use jiff::Timestamp;
 use rusqlite::Row;
 use rusqlite::types::Type;
@@ -25,6 +26,11 @@ pub(super) fn optional_time(row: &Row<'_>, column: &str) -> QueryResult<Option<T
 
 fn from_micros(micros: i64) -> QueryResult<Timestamp> {
     Timestamp::from_microsecond(micros).map_err(|error| unreadable(Type::Integer, error))
+}
+
+/// Money from the column that holds its picodollars.
+pub(super) fn money(row: &Row<'_>, column: &str) -> QueryResult<Usd> {
+    row.get(column).map(Usd::from_picodollars)
 }
 
 /// An enum's name on the wire, which is also its name in the store.

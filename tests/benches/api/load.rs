@@ -78,12 +78,13 @@ fn median(loads: &[Load], of: impl Fn(&Load) -> f64) -> f64 {
 }
 
 /// Where to ask, and what.
-struct Asked {
+pub struct Asked {
     address: String,
-    request: Vec<u8>,
+    pub request: Vec<u8>,
 }
 
-fn request(address: &str, path: &str, key: &str) -> Asked {
+/// A request with a key.
+pub fn request(address: &str, path: &str, key: &str) -> Asked {
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {key}\r\n\r\n");
     Asked {
         address: address.into(),
@@ -140,13 +141,13 @@ fn run(asked: &Asked) -> (Vec<Duration>, Duration) {
 
 /// A connection that is kept. It costs as little as can be: what is sent is made before, what comes is looked at only
 /// for where it ends.
-struct Connection {
+pub struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
 }
 
 impl Connection {
-    async fn open(address: &str) -> Self {
+    pub async fn open(address: &str) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
         Self {
@@ -157,15 +158,18 @@ impl Connection {
 
     async fn ask(mut self, request: &[u8], until: Instant) -> Vec<Duration> {
         let mut times = Vec::with_capacity(1 << 16);
-        let mut start = Instant::now();
-        while start < until {
-            self.stream.write_all(request).await.unwrap();
-            self.answer().await;
-            let now = Instant::now();
-            times.push(now - start);
-            start = now;
+        while Instant::now() < until {
+            times.push(self.time(request).await);
         }
         times
+    }
+
+    /// Asks once; answers how long that took.
+    pub async fn time(&mut self, request: &[u8]) -> Duration {
+        let start = Instant::now();
+        self.stream.write_all(request).await.unwrap();
+        self.answer().await;
+        start.elapsed()
     }
 
     /// Reads an answer to its end.

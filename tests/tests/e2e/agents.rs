@@ -348,7 +348,7 @@ async fn a_deleted_agent_takes_everything_with_it() {
     assert_eq!(
         castari
             .client()
-            .invocations(<_>::default(), Page::default())
+            .invocations(&<_>::default(), Page::default())
             .await
             .unwrap()
             .meta

@@ -61,7 +61,7 @@ async fn a_killed_server_takes_its_sandboxes_along_and_tells_of_it_later() {
     castari.restart().await;
     let list = castari
         .client()
-        .invocations(InvocationFilter::default(), Page::default())
+        .invocations(&InvocationFilter::default(), Page::default())
         .await
         .unwrap();
     assert_eq!(list.meta.total, 11);

@@ -52,8 +52,9 @@ async fn fifty_at_once_answer_right_and_leave_nothing() {
             let waiting = within("all of them run", Duration::from_secs(120), gate.wait_for(CROWD)).await;
             let filter = InvocationFilter {
                 status: Some(InvocationStatus::Running),
+                ..InvocationFilter::default()
             };
-            let running = castari.client().invocations(filter, Page::default()).await.unwrap();
+            let running = castari.client().invocations(&filter, Page::default()).await.unwrap();
             assert_eq!(running.meta.total, CROWD as u64);
             let seen: Vec<_> = process::descendants(castari.pid()).into_iter().skip(1).collect();
             assert!(seen.len() >= 2 * CROWD, "an init and an agent each");
@@ -171,7 +172,7 @@ async fn who_left_while_waiting_takes_no_turn() {
     .unwrap();
     let list = castari
         .client()
-        .invocations(InvocationFilter::default(), Page::default())
+        .invocations(&InvocationFilter::default(), Page::default())
         .await
         .unwrap();
     assert_eq!(list.invocations[0].status, InvocationStatus::Failed, "{list:?}");

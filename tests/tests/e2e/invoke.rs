@@ -174,16 +174,18 @@ async fn each_way_to_fail_has_its_reason() {
     insta::assert_json_snapshot!("invocation_failure", shape(answer.json()));
     let filter = InvocationFilter {
         status: Some(InvocationStatus::Failed),
+        ..InvocationFilter::default()
     };
-    let failed = castari.client().invocations(filter, Page::default()).await.unwrap();
+    let failed = castari.client().invocations(&filter, Page::default()).await.unwrap();
     assert_eq!(failed.meta.total, 9);
     let filter = InvocationFilter {
         status: Some(InvocationStatus::Completed),
+        ..InvocationFilter::default()
     };
     assert_eq!(
         castari
             .client()
-            .invocations(filter, Page::default())
+            .invocations(&filter, Page::default())
             .await
             .unwrap()
             .meta
@@ -288,7 +290,7 @@ async fn output_is_cut_at_ten_mebibytes() {
     // In a list, only their beginnings.
     let list = castari
         .client()
-        .invocations(<_>::default(), Page::default())
+        .invocations(&<_>::default(), Page::default())
         .await
         .unwrap();
     assert!(
@@ -343,7 +345,7 @@ async fn a_prompt_has_a_length() {
     assert_eq!(
         castari
             .client()
-            .invocations(<_>::default(), Page::default())
+            .invocations(&<_>::default(), Page::default())
             .await
             .unwrap()
             .meta
@@ -433,10 +435,11 @@ async fn stopping_an_agent_ends_what_runs() {
                 id = started.invocation_id;
                 let filter = InvocationFilter {
                     status: Some(InvocationStatus::Running),
+                    ..InvocationFilter::default()
                 };
                 let list = castari
                     .client()
-                    .agent_invocations("one", filter, Page::default())
+                    .agent_invocations("one", &filter, Page::default())
                     .await
                     .unwrap();
                 assert_eq!(list.invocations[0].id, id);

@@ -21,4 +21,6 @@ mod isolation;
 mod openapi;
 mod ordinary;
 mod secrets;
+mod sessions;
 mod start;
+mod usage;

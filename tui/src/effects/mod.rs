@@ -214,8 +214,8 @@ impl Runner {
                 gate.pass().await;
                 let filter = InvocationFilter::default();
                 let result = match agent {
-                    Some(slug) => patiently(client.agent_invocations(&slug, filter, page)).await,
-                    None => patiently(client.invocations(filter, page)).await,
+                    Some(slug) => patiently(client.agent_invocations(&slug, &filter, page)).await,
+                    None => patiently(client.invocations(&filter, page)).await,
                 };
                 tell(&queue, Message::Invocations(task, result));
             }),
