@@ -29,7 +29,7 @@ async fn list(
 }
 
 async fn remove(State(api): State<Api>, caller: Caller, Path([slug, id]): Path<2>) -> Result<NoContent, ApiError> {
-    let agent = api.agent(&caller, &slug).await?;
+    let agent = api.agent(&caller, &slug)?;
     if api.platform.delete_session(&agent, &id).await? {
         Ok(NoContent)
     } else {

@@ -8,6 +8,7 @@ use castari_common::deployments::{Deployment, DeploymentList};
 use castari_common::events::EventKind;
 use castari_common::{Meta, Page};
 use futures::{Stream, TryStreamExt};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::build::{self, BuildError, Source};
@@ -132,10 +133,19 @@ impl Platform {
     /// # Errors
     /// `deploy_in_progress`, with `wait` also `deploy_failed`, or when the store or the disk fails.
     pub async fn deploy(self: &Arc<Self>, agent: Agent, wait: bool) -> Result<Agent, PlatformError> {
-        let accepted = self.accept(agent).await?;
-        let (agent, id) = (accepted.agent.clone(), accepted.id.clone());
         let platform = Arc::clone(self);
-        let task = self.spawn(async move { platform.run(accepted).await })?;
+        let (tell, told) = oneshot::channel();
+        // Whoever asked may go away at any moment: what was recorded as started is to run all the same.
+        let task = self.spawn(async move {
+            match platform.accept(agent).await {
+                Ok(accepted) => {
+                    let _ = tell.send(Ok((accepted.agent.clone(), accepted.id.clone())));
+                    platform.run(accepted).await;
+                }
+                Err(error) => drop(tell.send(Err(error))),
+            }
+        })?;
+        let (agent, id) = told.await.map_err(|_| PlatformError::ShuttingDown)??;
         if !wait {
             return Ok(agent);
         }

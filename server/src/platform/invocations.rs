@@ -16,7 +16,7 @@ use castari_common::{Meta, Page};
 use futures::FutureExt;
 use nix::libc;
 use tokio::io::AsyncWriteExt;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -89,7 +89,7 @@ impl Platform {
     ) -> Result<Option<InvocationList>, PlatformError> {
         match &filter.agent {
             None => self.list(Owner::User(user_id.into()), filter, page).await.map(Some),
-            Some(slug) => match self.agent(user_id, slug).await? {
+            Some(slug) => match self.agent(user_id, slug)? {
                 Some(agent) => self.agent_invocations(&agent, filter, page).await.map(Some),
                 None => Ok(None),
             },
@@ -147,9 +147,12 @@ impl Platform {
     /// # Errors
     /// `agent_not_active`, [`PlatformError::InvocationFailed`], or when the store or the disk fails.
     pub async fn invoke(self: &Arc<Self>, agent: Agent, invoke: Invoke) -> Result<InvocationResponse, PlatformError> {
-        let accepted = self.begin(agent, invoke).await?;
         let platform = Arc::clone(self);
-        let run = self.spawn(async move { platform.run_invocation(accepted, None).await })?;
+        // Whoever asked may go away at any moment: what was recorded as started is to run all the same.
+        let run = self.spawn(async move {
+            let accepted = platform.begin(agent, invoke).await?;
+            platform.run_invocation(accepted, None).await
+        })?;
         run.await.map_err(|_| PlatformError::ShuttingDown)?
     }
 
@@ -162,10 +165,15 @@ impl Platform {
         agent: Agent,
         invoke: Invoke,
     ) -> Result<mpsc::Receiver<InvocationEvent>, PlatformError> {
-        let accepted = self.begin(agent, invoke).await?;
         let (follower, events) = mpsc::channel(FOLLOWED_PIECES);
         let platform = Arc::clone(self);
+        let (tell, told) = oneshot::channel();
         self.spawn(async move {
+            let accepted = match platform.begin(agent, invoke).await {
+                Ok(accepted) => accepted,
+                Err(error) => return drop(tell.send(Err(error))),
+            };
+            let _ = tell.send(Ok(()));
             let last = match platform.run_invocation(accepted, Some(follower.clone())).await {
                 Ok(response) => InvocationEvent::Done(response),
                 Err(PlatformError::InvocationFailed(failure)) => InvocationEvent::Error(*failure),
@@ -177,6 +185,7 @@ impl Platform {
             // Whoever followed may have gone: the invocation is recorded all the same.
             let _ = follower.send_timeout(last, PATIENCE).await;
         })?;
+        told.await.map_err(|_| PlatformError::ShuttingDown)??;
         Ok(events)
     }
 
@@ -196,23 +205,24 @@ impl Platform {
         };
         let inactive = || PlatformError::rejected("agent_not_active", "Agent not active");
         let (build, code) = self.lease(&agent.id).await?.ok_or_else(inactive)?;
+        let sealed = self.store.look_up(|read| secrets::sealed_of(read, &agent.id))?;
+        let secrets = open(&self.vault, sealed)?;
         let turns = self.turns.clone();
         let begun = self.store.write(move |write| {
-            let sealed = secrets::sealed_of(write, &new.agent_id)?;
             let status = agents::by_id(write, &new.agent_id)?.map(|agent| agent.status);
             if !matches!(status, Some(AgentStatus::Active | AgentStatus::Deploying)) {
                 return Ok(None);
             }
             invocations::insert(write, &new, now)?;
             let Some(session_id) = named else {
-                return Ok(Some((sealed, None)));
+                return Ok(Some(None));
             };
             let is_new = sessions::touch(write, &new.agent_id, &session_id, now)?;
             // Here, so that turns come in the order in which invocations are recorded.
             let place = turns.join(&new.agent_id, &session_id);
-            Ok(Some((sealed, Some((place, is_new)))))
+            Ok(Some(Some((place, is_new))))
         });
-        let (sealed, session) = begun.await?.ok_or_else(inactive)?;
+        let session = begun.await?.ok_or_else(inactive)?;
         let place = session.map(|(place, is_new)| {
             if is_new {
                 self.tell_of_session(&agent, &session_id);
@@ -228,7 +238,7 @@ impl Platform {
             prompt: invoke.prompt,
             build,
             code,
-            secrets: open(&self.vault, sealed)?,
+            secrets,
             token,
             place,
             since,
