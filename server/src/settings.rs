@@ -12,6 +12,7 @@ use std::time::Duration;
 use castari_common::DEFAULT_ADDRESS;
 use toml::de::{DeTable, DeValue};
 
+use crate::platform::tokens::KeySource;
 use crate::platform::vault::MasterKey;
 use crate::sandbox::egress::Exception;
 
@@ -36,6 +37,12 @@ pub struct Settings {
     pub build_timeout: Duration,
     /// Where the key comes from that secrets are encrypted with.
     pub master_key: MasterKeySource,
+    /// Whose tokens are taken; `None` where only API keys are.
+    pub jwt_issuer: Option<String>,
+    /// Where the keys of that issuer are. There exactly where an issuer is.
+    pub jwt_jwks: Option<KeySource>,
+    /// Whom those tokens have to be meant for; `None` where that is not asked.
+    pub jwt_audience: Option<String>,
 }
 
 /// The variable that may hold the master key itself. It is no setting: a flag would stand in the process list.
@@ -170,7 +177,41 @@ pub const TABLE: &[Setting] = &[
             Ok(())
         },
     },
+    Setting {
+        name: "jwt-issuer",
+        value: "ISSUER",
+        help: "The OpenID Connect issuer whose tokens are taken beside API keys, exactly as their `iss` names it",
+        default: Some(""),
+        apply: |settings, text| {
+            settings.jwt_issuer = given(text);
+            Ok(())
+        },
+    },
+    Setting {
+        name: "jwt-jwks",
+        value: "URL|FILE",
+        help: "Where the issuer's keys are, a JSON Web Key Set",
+        default: Some(""),
+        apply: |settings, text| {
+            settings.jwt_jwks = given(text).map(|text| text.parse()).transpose()?;
+            Ok(())
+        },
+    },
+    Setting {
+        name: "jwt-audience",
+        value: "AUDIENCE",
+        help: "Whom the issuer's tokens have to be meant for, as their `aud` says; not checked where nothing is said",
+        default: Some(""),
+        apply: |settings, text| {
+            settings.jwt_audience = given(text);
+            Ok(())
+        },
+    },
 ];
+
+fn given(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
 
 fn number<N: std::str::FromStr>(text: &str) -> Result<N, String> {
     text.trim()
@@ -236,6 +277,9 @@ impl Settings {
             max_upload_bytes: 0,
             build_timeout: Duration::ZERO,
             master_key: MasterKeySource::File(PathBuf::new()),
+            jwt_issuer: None,
+            jwt_jwks: None,
+            jwt_audience: None,
         };
         let in_file = read_file(file, is_file_needed)?;
         for setting in TABLE {
@@ -256,7 +300,23 @@ impl Settings {
         }
         settings.data_dir = std::path::absolute(&settings.data_dir).map_err(|error| format!("data-dir: {error}"))?;
         settings.master_key = master_key(settings.master_key, &settings.data_dir)?;
+        settings.check_tokens()?;
         Ok(settings)
+    }
+
+    /// An issuer without keys, or keys and an audience without an issuer, would quietly leave every token refused.
+    fn check_tokens(&self) -> Result<(), String> {
+        let missing = |set, missing, what| {
+            Err(format!(
+                "{set} is set, but {missing} is not: it says {what}, and tokens need both"
+            ))
+        };
+        match (&self.jwt_issuer, &self.jwt_jwks, &self.jwt_audience) {
+            (Some(_), None, _) => missing("jwt-issuer", "jwt-jwks", "where the issuer's keys are"),
+            (None, Some(_), _) => missing("jwt-jwks", "jwt-issuer", "whose keys they are"),
+            (None, None, Some(_)) => missing("jwt-audience", "jwt-issuer", "whose tokens are taken"),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -367,6 +427,32 @@ mod tests {
         fs::write(&file, "rate_limit_crud = 5").unwrap();
         let flag = |name: &str| (name == "rate-limit-crud").then(|| "7".to_owned());
         assert_eq!(Settings::gather(flag, &file, true).unwrap().rate_limit_crud, 7);
+    }
+
+    #[test]
+    fn tokens_need_an_issuer_and_its_keys() {
+        for (content, fault) in [
+            (
+                "jwt_issuer = \"https://id.example\"",
+                "jwt-issuer is set, but jwt-jwks is not",
+            ),
+            ("jwt_jwks = \"/keys.json\"", "jwt-jwks is set, but jwt-issuer is not"),
+            (
+                "jwt_audience = \"castari\"",
+                "jwt-audience is set, but jwt-issuer is not",
+            ),
+            (
+                "jwt_jwks = \"ftp://id.example/keys\"",
+                "FILE:1: jwt_jwks: `ftp://id.example/keys` is neither",
+            ),
+            ("jwt_jwks = \"https://\"", "FILE:1: jwt_jwks: `https://` is neither"),
+        ] {
+            let said = from_file(content).unwrap_err();
+            assert!(said.starts_with(fault), "{said}");
+        }
+        let both = "jwt_issuer = \"https://id.example\"\njwt_jwks = \"https://id.example/keys\"";
+        assert!(matches!(from_file(both).unwrap().jwt_jwks, Some(KeySource::Url(_))));
+        from_file("jwt_issuer = \"\"\njwt_jwks = \"\"").unwrap();
     }
 
     #[test]

@@ -11,14 +11,18 @@
 
 pub mod archive;
 pub mod host;
+pub mod issuer;
 pub mod process;
 mod program;
 mod server;
 pub mod shape;
 pub mod terminal;
+mod user;
 
+pub use issuer::Issuer;
 pub use program::program;
 pub use server::{Answer, Castari, Options, run};
+pub use user::User;
 
 use std::time::{Duration, Instant};
 

@@ -16,7 +16,7 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{archive, process, program, within};
+use crate::{Issuer, archive, process, program, within};
 
 /// How long a server may take to start or to end. Debug builds on a busy machine are slow.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -33,6 +33,14 @@ impl Options {
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// Does what the others say as well.
+    #[must_use]
+    pub fn and(mut self, others: Self) -> Self {
+        self.env.extend(others.env);
+        self.user = others.user.or(self.user);
         self
     }
 
@@ -55,6 +63,7 @@ pub struct Castari {
     client: Client,
     http: reqwest::Client,
     key: String,
+    issuer: Option<Issuer>,
 }
 
 /// An answer as it came.
@@ -110,7 +119,7 @@ impl Castari {
         let (child, stdout, url) = launch(place.path(), &options).await;
         let key = fs::read_to_string(place.path().join("data/owner.key")).unwrap();
         let key = key.trim().to_owned();
-        let client = Client::new(&url, &key).unwrap();
+        let client = impatient(&url, &key);
         Self {
             place,
             options,
@@ -120,7 +129,21 @@ impl Castari {
             client,
             http: reqwest::Client::new(),
             key,
+            issuer: None,
         }
+    }
+
+    /// Starts a server that takes an issuer's tokens. The options come on top of the issuer's own.
+    pub async fn with_issuer(issuer: Issuer, options: Options) -> Self {
+        let mut castari = Self::with(issuer.options().and(options)).await;
+        castari.issuer = Some(issuer);
+        castari
+    }
+
+    /// The issuer whose tokens the server takes.
+    #[must_use]
+    pub fn issuer(&self) -> &Issuer {
+        self.issuer.as_ref().expect("the server was started with an issuer")
     }
 
     /// Starts the server again on the same data directory, ending it first where it still runs.
@@ -129,7 +152,7 @@ impl Castari {
         let (child, stdout, url) = launch(self.place.path(), &self.options).await;
         self.child = child;
         self.stdout = stdout;
-        self.client = Client::new(&url, &self.key).unwrap();
+        self.client = impatient(&url, &self.key);
         self.url = url;
     }
 
@@ -336,6 +359,11 @@ impl Drop for Castari {
     }
 }
 
+/// A client that fails as soon as a call does: what the server says is what a test is to see.
+pub(crate) fn impatient(url: &str, credential: &str) -> Client {
+    Client::new(url, credential).unwrap().with_patience(Duration::ZERO)
+}
+
 /// A prompt without a session.
 fn prompt(text: &str) -> Invoke {
     Invoke {
@@ -344,7 +372,7 @@ fn prompt(text: &str) -> Invoke {
     }
 }
 
-async fn answer(request: RequestBuilder) -> Answer {
+pub(crate) async fn answer(request: RequestBuilder) -> Answer {
     let response = request.send().await.unwrap();
     Answer {
         status: response.status().as_u16(),

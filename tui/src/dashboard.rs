@@ -114,7 +114,8 @@ where
     /// When the terminal cannot be drawn to.
     pub fn new(backend: B, client: Client, setup: Setup, clock: Clock) -> Result<Self> {
         let (sender, queue) = unbounded_channel();
-        let mut runner = Runner::new(client, sender.clone());
+        // The dashboard says what is wrong and since when, and tries again itself.
+        let mut runner = Runner::new(client.with_patience(Duration::ZERO), sender.clone());
         let (app, effects) = App::new(setup, clock());
         for effect in effects {
             runner.run(effect);

@@ -21,6 +21,11 @@ async fn me(caller: Caller) -> Json<Me> {
 }
 
 async fn revoke_own_key(State(api): State<Api>, caller: Caller) -> Result<NoContent, ApiError> {
-    api.platform.delete_api_key_by_hash(caller.key).await?;
+    let no_key = || {
+        let detail = "The request shows a token, not an API key: there is no key to revoke";
+        ApiError::bad_request("not_an_api_key", detail)
+    };
+    let key = caller.key.ok_or_else(no_key)?;
+    api.platform.delete_api_key_by_hash(key).await?;
     Ok(NoContent)
 }

@@ -15,6 +15,7 @@ use super::Api;
 use super::error::ApiError;
 use super::routes::{Input, Operation};
 use crate::platform::api_keys::{self, KeyHash};
+use crate::platform::tokens::BadToken;
 
 /// How often it is noted that a key was used.
 const TOUCH_EVERY: SignedDuration = SignedDuration::from_mins(1);
@@ -24,8 +25,8 @@ const TOUCH_EVERY: SignedDuration = SignedDuration::from_mins(1);
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
     pub me: Me,
-    /// The hash of the key that was shown.
-    pub key: KeyHash,
+    /// The hash of the API key that was shown; `None` where it was a token.
+    pub key: Option<KeyHash>,
 }
 
 impl Caller {
@@ -40,7 +41,8 @@ pub(super) enum Identity {
     Known(Caller),
     Missing,
     Malformed,
-    Unknown,
+    UnknownKey,
+    BadToken(BadToken),
 }
 
 /// When each key's use was last noted.
@@ -58,17 +60,23 @@ impl Api {
         let Some(token) = bearer(header.as_bytes()) else {
             return Ok(Identity::Malformed);
         };
+        if !api_keys::is_key(token) {
+            return Ok(match self.platform.authenticate_token(token).await? {
+                Ok(me) => Identity::Known(Caller { me, key: None }),
+                Err(bad) => Identity::BadToken(bad),
+            });
+        }
         let Some(key) = api_keys::hash(token) else {
-            return Ok(Identity::Unknown);
+            return Ok(Identity::UnknownKey);
         };
         let Some(me) = self.platform.authenticate(key)? else {
-            return Ok(Identity::Unknown);
+            return Ok(Identity::UnknownKey);
         };
         if self.callers.is_touch_due(key, self.platform.world.now()) {
             let platform = self.platform.clone();
             tokio::spawn(async move { platform.touch_api_key(key).await });
         }
-        Ok(Identity::Known(Caller { me, key }))
+        Ok(Identity::Known(Caller { me, key: Some(key) }))
     }
 
     /// The caller's agent.
@@ -115,10 +123,11 @@ impl FromRequestParts<Api> for Caller {
     async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, ApiError> {
         match parts.extensions.get::<Identity>() {
             Some(Identity::Known(caller)) => Ok(caller.clone()),
-            Some(Identity::Unknown) => Err(ApiError::unauthorized(
+            Some(Identity::UnknownKey) => Err(ApiError::unauthorized(
                 "invalid_credentials",
                 "Invalid or revoked API key",
             )),
+            Some(Identity::BadToken(bad)) => Err(ApiError::unauthorized(bad.code(), bad.to_string())),
             Some(Identity::Malformed) => Err(ApiError::unauthorized(
                 "invalid_credentials",
                 "Authorization must be `Bearer` and a token",

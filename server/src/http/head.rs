@@ -1,7 +1,7 @@
-//! How large the head of a request may be.
+//! What the head of a request has to be like: not too large, and meant for one host.
 
 use axum::extract::Request;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -14,7 +14,8 @@ const MAX_HEAD: usize = 64 << 10;
 /// What is over this, the connection refuses with a bare status.
 pub(super) const READ_HEAD: usize = 1280 << 10;
 
-/// Refuses a head that is too large.
+/// Refuses a head that is too large, or that does not name its host as HTTP/1.1 demands: what stands between a client
+/// and us may have understood another one.
 pub(super) async fn check(request: Request, next: Next) -> Response {
     let headers = request.headers().iter();
     let length: usize = headers.map(|(name, value)| name.as_str().len() + value.len()).sum();
@@ -29,6 +30,11 @@ pub(super) async fn check(request: Request, next: Next) -> Response {
         );
         let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
         return ApiError::new(status, "headers_too_large", detail).into_response();
+    }
+    let hosts = request.headers().get_all(header::HOST).iter().count();
+    if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
+        let detail = "The request must have one header `Host`";
+        return ApiError::bad_request("malformed_request", detail).into_response();
     }
     next.run(request).await
 }

@@ -22,11 +22,16 @@ const DEFAULT_NAME: &str = "Default";
 /// A key's hash.
 pub type KeyHash = [u8; 32];
 
+/// Whether a credential is to be an API key, whatever becomes of it.
+#[must_use]
+pub fn is_key(credential: &str) -> bool {
+    credential.starts_with(START)
+}
+
 /// The hash by which a key is known; `None` for what cannot be a key.
 #[must_use]
 pub fn hash(key: &str) -> Option<KeyHash> {
-    let is_key = key.starts_with(START) && key.len() <= MAX_BYTES;
-    is_key.then(|| Sha256::digest(key).into())
+    (is_key(key) && key.len() <= MAX_BYTES).then(|| Sha256::digest(key).into())
 }
 
 /// A new key, and the hash that is kept of it.

@@ -15,6 +15,7 @@ mod output;
 mod running;
 pub mod secrets;
 pub mod sessions;
+pub mod tokens;
 mod turns;
 pub mod usage;
 pub mod vault;
@@ -33,6 +34,7 @@ use crate::settings::Settings;
 use crate::store::{self, Store, StoreError};
 use events::Events;
 use running::Running;
+use tokens::{KeysError, Tokens};
 use turns::Turns;
 use vault::{Unopened, Vault};
 pub use world::World;
@@ -75,6 +77,9 @@ pub enum PlatformError {
     /// The sandbox failed.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
+    /// The file that tokens are to be checked with cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
 }
 
 impl PlatformError {
@@ -109,6 +114,8 @@ pub struct Platform {
     launcher: Launcher,
     running: Running,
     turns: Turns,
+    /// The tokens that are taken, where any are.
+    tokens: Option<Tokens>,
     /// Held while it is decided which files are still needed, and while that changes.
     keeping: Mutex<()>,
     builds: Semaphore,
@@ -135,6 +142,7 @@ impl Platform {
             events: Events::new(world.characters(8)),
             invocations: Semaphore::new(settings.max_running_invocations),
             builds: Semaphore::new(BUILDS),
+            tokens: Tokens::start(&settings).await?,
             world,
             settings,
             store,

@@ -41,7 +41,7 @@ pub(super) async fn run(settings: Settings) -> Result<ExitCode> {
              server with {URL_VARIABLE} and {KEY_VARIABLE}"
         )
     };
-    let client = Client::new(&address, "")?;
+    let client = Client::new(&address, "")?.with_patience(Duration::ZERO);
     let answer = match listen.port() {
         0 => None,
         _ => Some(timeout(PATIENCE, client.health()).await.map_err(|_| stranger())?),
@@ -77,7 +77,7 @@ async fn local_server(settings: &Settings, address: &str) -> Result<Client> {
         settings.listen
     );
     let key = fs::read_to_string(&path).map_err(|error| eyre!("cannot read {}: {error}: {hint}", path.display()))?;
-    let client = Client::new(address, key.trim())?;
+    let client = Client::new(address, key.trim())?.with_patience(Duration::ZERO);
     match client.me().await {
         Err(error) if error.refusal().is_some_and(|refusal| refusal.status == 401) => {
             bail!("the server does not take the key in {}: {hint}", path.display())

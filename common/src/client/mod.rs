@@ -1,92 +1,44 @@
+mod error;
+mod retry;
+
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::{Method, RequestBuilder, Response, Url};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 use sse_stream::{Sse, SseStream};
 
-use crate::{BASE_PATH, Detail, Problem};
+use crate::BASE_PATH;
+pub use error::{ClientError, Refusal};
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a call is repeated for where nothing else is said.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A client of the API. Clones share their connections.
 ///
 /// Every call fails with [`ClientError::Unreachable`] when no answer comes, with [`ClientError::Refused`] when the
 /// server says no, and with [`ClientError::Garbled`] when the answer is not what the contract says.
+///
+/// # Asking again
+/// Before it fails, a call is repeated where that can do nothing twice, for ten seconds in all, or as
+/// [`with_patience`](Self::with_patience) says:
+/// - After a 429, any call: it was not carried out. The pause is what `Retry-After` says. Where that is longer than the
+///   patience that is left, the refusal is returned at once.
+/// - Where no connection came about, any call, a few times, with pauses that double from 75 ms to 2 s.
+/// - Where the connection broke later, or the server is about to end (503 `shutting_down`), only what reads: the server
+///   may have done the rest. So an invocation that may have reached the server is never started again.
+///
+/// A body that is sent as it comes, such as an upload's, cannot be sent twice, nor can an answer that is handed on as
+/// it comes, such as a stream of events, go on where it broke off: its reader has to ask for the rest.
 #[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,
     base: Url,
-}
-
-/// Why a call did not succeed.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    /// The address or the key cannot be used in a request.
-    #[error("{0}")]
-    Unusable(String),
-    /// No answer, or one that broke off.
-    #[error("cannot reach the server: {0}")]
-    Unreachable(String),
-    /// The server said no.
-    #[error("{0}")]
-    Refused(Box<Refusal>),
-    /// The answer is not what the contract says.
-    #[error("the server answered something that this client cannot read: {0}")]
-    Garbled(String),
-}
-
-/// What the server said no with.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{detail}")]
-pub struct Refusal {
-    /// The HTTP status.
-    pub status: u16,
-    /// The contract's code, where there is one.
-    pub code: Option<String>,
-    /// What is wrong.
-    pub detail: Detail,
-    /// How long to wait before asking again.
-    pub retry_after: Option<Duration>,
-    /// The whole body.
-    pub body: Value,
-}
-
-impl ClientError {
-    /// An answer that cannot be read, and why.
-    pub(crate) fn garbled(error: impl std::fmt::Display) -> Self {
-        Self::Garbled(error.to_string())
-    }
-
-    /// The server's refusal, where that is what this is.
-    #[must_use]
-    pub fn refusal(&self) -> Option<&Refusal> {
-        match self {
-            Self::Refused(refusal) => Some(refusal),
-            _ => None,
-        }
-    }
-}
-
-impl From<reqwest::Error> for ClientError {
-    fn from(error: reqwest::Error) -> Self {
-        if error.is_decode() {
-            return Self::garbled(error);
-        }
-        let mut message = String::new();
-        let mut source: Option<&dyn std::error::Error> = Some(&error);
-        while let Some(error) = source {
-            if !message.is_empty() {
-                message.push_str(": ");
-            }
-            message.push_str(&error.to_string());
-            source = error.source();
-        }
-        Self::Unreachable(message)
-    }
+    patience: Duration,
 }
 
 impl Client {
@@ -109,7 +61,19 @@ impl Client {
             .default_headers(HeaderMap::from_iter([(AUTHORIZATION, authorization)]))
             .user_agent(concat!("castari/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        Ok(Self { http, base })
+        Ok(Self {
+            http,
+            base,
+            patience: PATIENCE,
+        })
+    }
+
+    /// The same client, but with calls repeated for so long; not at all for zero. A single try may take longer: this is
+    /// the time after which no further one is begun.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
     }
 
     /// The address that this client talks to.
@@ -139,24 +103,20 @@ impl Client {
         self.http.request(method, url)
     }
 
-    /// Sends a request; an answer that is no success becomes an error.
+    /// Sends a request; an answer that is no success becomes an error. The answer's body is yet to come.
     pub(crate) async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
-        let answer = request.send().await?;
-        if answer.status().is_success() {
-            return Ok(answer);
-        }
-        Err(ClientError::Refused(Box::new(refusal(answer).await?)))
+        retry::send(request, self.patience, |answer| std::future::ready(Ok(answer))).await
     }
 
     /// Sends a request and reads the answer's JSON.
     pub(crate) async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ClientError> {
-        let body = self.send(request).await?.bytes().await?;
+        let body = retry::send(request, self.patience, Response::bytes).await?;
         serde_json::from_slice(&body).map_err(ClientError::garbled)
     }
 
     /// Sends a request and reads the answer's text.
     pub(crate) async fn text(&self, request: RequestBuilder) -> Result<String, ClientError> {
-        Ok(self.send(request).await?.text().await?)
+        retry::send(request, self.patience, Response::text).await
     }
 
     /// Sends a request and follows the answer's server-sent events.
@@ -172,29 +132,5 @@ impl Client {
     }
 }
 
-async fn refusal(answer: Response) -> Result<Refusal, ClientError> {
-    let status = answer.status();
-    let retry_after = answer
-        .headers()
-        .get(RETRY_AFTER)
-        .and_then(|value| value.to_str().ok()?.parse().ok())
-        .map(Duration::from_secs);
-    let text = answer.text().await?;
-    let body: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
-    let problem = serde_json::from_value::<Problem>(body.clone()).unwrap_or_else(|_| Problem {
-        detail: Detail::Sentence(unexplained(status)),
-        code: None,
-    });
-    Ok(Refusal {
-        status: status.as_u16(),
-        code: problem.code,
-        detail: problem.detail,
-        retry_after,
-        body,
-    })
-}
-
-/// What to say of a status whose body is not the contract's, such as a proxy's.
-fn unexplained(status: StatusCode) -> String {
-    format!("the server answered {status} without an explanation")
-}
+#[cfg(test)]
+mod tests;
