@@ -15,6 +15,7 @@ pub mod process;
 mod program;
 mod server;
 pub mod shape;
+pub mod stores;
 pub mod terminal;
 
 pub use program::program;

@@ -9,6 +9,7 @@
 mod agents;
 mod api;
 mod api_keys;
+mod buckets;
 mod crash;
 mod crowd;
 mod dashboard;
@@ -18,6 +19,8 @@ mod git;
 mod hostile;
 mod invoke;
 mod isolation;
+mod mounts;
+mod neighbour;
 mod openapi;
 mod ordinary;
 mod secrets;
