@@ -147,6 +147,11 @@ impl ObjectStore {
             .await;
     }
 
+    /// Puts an empty object.
+    pub async fn put_owned(&self, bucket: &str, key: String) {
+        self.put(bucket, &key, b"").await;
+    }
+
     /// Makes a user of S3 who may do everything; answers the user's access key, id and secret. Three requests.
     pub async fn make_s3_user(&self) -> (String, String) {
         let policy = json!({
