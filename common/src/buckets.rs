@@ -72,7 +72,6 @@ pub struct CreateBucket {
     #[schema(min_length = 1, max_length = 100, pattern = "^[a-z0-9]+(-[a-z0-9]+)*$")]
     pub slug: Option<String>,
     /// Whose protocol its store speaks.
-    #[schema(inline)]
     pub provider: Provider,
     /// What the store calls it; at most 63 characters for `s3` and `r2`.
     #[schema(min_length = 3, max_length = 222, pattern = "^[a-z0-9][a-z0-9._-]*[a-z0-9]$")]

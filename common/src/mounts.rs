@@ -46,7 +46,6 @@ pub struct PermissionRule {
     #[schema(min_length = 1, max_length = 1024, pattern = r"^[^\x00-\x1f\x7f]+$")]
     pub path: String,
     /// What may be done there.
-    #[schema(inline)]
     pub mode: PermissionMode,
 }
 
@@ -82,7 +81,7 @@ pub struct CreateMount {
     pub source_prefix: Option<String>,
     /// What may be done below which path; none where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(max_items = 100, inline)]
+    #[schema(max_items = 100)]
     pub permission_rules: Option<Vec<PermissionRule>>,
     /// Whether what was read is kept for a while; it is where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -109,7 +108,7 @@ pub struct UpdateMount {
     pub source_prefix: Option<String>,
     /// What may be done below which path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(max_items = 100, inline)]
+    #[schema(max_items = 100)]
     pub permission_rules: Option<Vec<PermissionRule>>,
     /// Whether what was read is kept for a while.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::{Platform, PlatformError, slug};
 use crate::objects::ObjectError;
-use crate::objects::buckets::{self as stores, BucketError, Credentials, Remote, ServiceAccount};
+use crate::objects::buckets::{self as stores, BucketError, Credentials, ServiceAccount};
 use crate::store::buckets;
 
 /// The longest name that S3 and R2 give a bucket, in characters.
@@ -268,7 +268,7 @@ impl Platform {
             let detail = "The bucket has no credentials that a URL could be signed with";
             return Err(PlatformError::rejected("no_credentials", detail));
         };
-        let remote: Remote = self.objects.buckets.open(&bucket, Some(&credentials))?;
+        let remote = self.objects.buckets.open(&bucket, Some(&credentials))?;
         let seconds = file.expires_in.unwrap_or(DEFAULT_EXPIRY_SECONDS);
         let method = transfer.method();
         let expires_at = self.world.now() + SignedDuration::from_secs(seconds.into());

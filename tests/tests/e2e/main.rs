@@ -26,4 +26,5 @@ mod ordinary;
 mod secrets;
 mod sessions;
 mod start;
+mod stores;
 mod usage;

@@ -54,7 +54,7 @@ pub enum BucketError {
     /// The store has a trouble of its own.
     #[error("The store could not do it (status {0}{1})")]
     Failing(u16, String),
-    /// The credentials can be read no store.
+    /// Credentials that are none.
     #[error("The credentials cannot be used: {0}")]
     Unusable(&'static str),
     /// A key that cannot be named exactly.

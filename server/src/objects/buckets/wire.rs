@@ -30,7 +30,7 @@ const MAX_LIST: usize = 8 << 20;
 /// How much is read of an answer that says why not.
 const MAX_REFUSAL: usize = 64 << 10;
 
-/// A client of any store. Clones share their connections.
+/// A client of any store, for lists: nothing else is asked of stores yet. Clones share their connections.
 #[derive(Clone, Debug)]
 pub(super) struct Wire {
     http: reqwest::Client,
