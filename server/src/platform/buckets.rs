@@ -11,8 +11,8 @@ use castari_common::{Meta, Page};
 use jiff::SignedDuration;
 use tokio::time::Instant;
 
+use super::vault::Unopened;
 use super::{Platform, PlatformError, slug};
-use crate::objects::ObjectError;
 use crate::objects::buckets::{self as stores, BucketError, Credentials, ServiceAccount};
 use crate::store::buckets;
 
@@ -175,7 +175,7 @@ impl Platform {
         let credentials = credentials_for(bucket.provider, given)?;
         self.objects.buckets.open(&bucket, Some(&credentials))?;
         let value = serde_json::json!(credentials).to_string();
-        let sealed = self.vault.seal(&self.world, &place(&bucket), value.as_bytes());
+        let sealed = self.vault.seal(&self.world, &place(&bucket.id), value.as_bytes());
         self.put_bucket_credentials(bucket, Some(sealed)).await
     }
 
@@ -285,12 +285,9 @@ impl Platform {
         let Some(sealed) = self.store.read(move |read| buckets::credentials(read, &id)).await? else {
             return Ok(None);
         };
-        let unreadable = |reason: String| ObjectError::Unfit(format!("the credentials of {}: {reason}", bucket.id));
-        let value = self.vault.open(&place(bucket), &sealed);
-        let value = value.map_err(|error| unreadable(error.to_string()))?;
+        let value = self.vault.open(&place(&bucket.id), &sealed)?;
         // What serde says of a value may quote it.
-        let credentials =
-            serde_json::from_slice(&value).map_err(|_| unreadable("they are not what was sealed".into()))?;
+        let credentials = serde_json::from_slice(&value).map_err(|_| Unopened)?;
         Ok(Some(credentials))
     }
 
@@ -305,9 +302,9 @@ pub(super) const NOT_FOUND: PlatformError = PlatformError::NotFound {
     detail: "Bucket not found",
 };
 
-/// Where a bucket's credentials belong.
-fn place(bucket: &Bucket) -> String {
-    format!("bucket/{}", bucket.id)
+/// Where a bucket's credentials belong, for the vault.
+pub(super) fn place(bucket_id: &str) -> String {
+    format!("bucket/{bucket_id}")
 }
 
 /// An error as its owner needs it told: without credentials, what is denied is denied to everybody.

@@ -69,6 +69,24 @@ pub fn credentials(read: &Read<'_>, id: &str) -> QueryResult<Option<Vec<u8>>> {
     Ok(found.flatten())
 }
 
+/// The sealed credentials of all buckets, by the buckets' ids.
+///
+/// # Errors
+/// When the query fails.
+pub fn all_credentials(read: &Read<'_>) -> QueryResult<Vec<(String, Vec<u8>)>> {
+    let sql = "SELECT id, credentials FROM buckets WHERE credentials IS NOT NULL";
+    read.all(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
+/// Puts credentials that were sealed anew in the place of the old ones.
+///
+/// # Errors
+/// When the query fails.
+pub fn reseal_credentials(write: &Write<'_>, id: &str, sealed: &[u8]) -> QueryResult<()> {
+    let sql = "UPDATE buckets SET credentials = ?2 WHERE id = ?1";
+    write.execute(sql, params![id, sealed]).map(drop)
+}
+
 /// Adds a bucket, which has no credentials yet.
 ///
 /// # Errors

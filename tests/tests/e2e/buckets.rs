@@ -307,6 +307,29 @@ async fn credentials_are_kept_and_never_shown() {
 }
 
 #[tokio::test]
+async fn credentials_outlive_a_rotation_of_the_master_key() {
+    let mut castari = Castari::start().await;
+    let client = castari.client();
+    client
+        .create_bucket(&s3_bucket("one", "http://127.0.0.1:1"))
+        .await
+        .unwrap();
+    client
+        .set_bucket_credentials("one", &access_key("AKIAEXAMPLE", SECRET))
+        .await
+        .unwrap();
+    castari.kill();
+    let data_dir = castari.data_dir();
+    let args = ["rotate-master-key", "--data-dir", data_dir.to_str().unwrap()];
+    let place = tempfile::tempdir().unwrap();
+    let rotated = castari_tests::run(place.path(), &castari_tests::Options::default(), &args);
+    assert!(rotated.status.success(), "{rotated:?}");
+    castari.restart().await;
+    let signed = castari.post("/buckets/one/upload-url", &json!({"path": "a"})).await;
+    assert_eq!(signed.status, 200, "{signed:?}");
+}
+
+#[tokio::test]
 async fn credentials_of_the_wrong_kind_are_refused() {
     let castari = Castari::start().await;
     castari
