@@ -57,7 +57,7 @@ async fn create(
 }
 
 async fn show(State(api): State<Api>, caller: Caller, Path([slug]): Path<1>) -> Result<Json<Bucket>, ApiError> {
-    Ok(Json(api.platform.bucket(caller.user_id(), &slug).await?))
+    Ok(Json(api.platform.bucket(caller.user_id(), &slug)?))
 }
 
 async fn update(

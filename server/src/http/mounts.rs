@@ -26,7 +26,7 @@ pub(super) fn routes() -> Routes {
 }
 
 async fn list(State(api): State<Api>, caller: Caller, Path([slug]): Path<1>) -> Result<Json<MountList>, ApiError> {
-    let agent = api.agent(&caller, &slug).await?;
+    let agent = api.agent(&caller, &slug)?;
     Ok(Json(api.platform.mounts(agent).await?))
 }
 
@@ -36,14 +36,14 @@ async fn create(
     Path([slug]): Path<1>,
     Body(mount): Body<CreateMount>,
 ) -> Result<Created<Mount>, ApiError> {
-    let agent = api.agent(&caller, &slug).await?;
+    let agent = api.agent(&caller, &slug)?;
     let mount = api.platform.create_mount(agent, mount).await?;
     Ok(Created(mount))
 }
 
 async fn show(State(api): State<Api>, caller: Caller, Path([slug, id]): Path<2>) -> Result<Json<Mount>, ApiError> {
-    let agent = api.agent(&caller, &slug).await?;
-    Ok(Json(api.platform.mount(agent, &id).await?))
+    let agent = api.agent(&caller, &slug)?;
+    Ok(Json(api.platform.mount(&agent, &id)?))
 }
 
 async fn update(
@@ -52,18 +52,18 @@ async fn update(
     Path([slug, id]): Path<2>,
     Body(change): Body<UpdateMount>,
 ) -> Result<Json<Mount>, ApiError> {
-    let agent = api.agent(&caller, &slug).await?;
+    let agent = api.agent(&caller, &slug)?;
     Ok(Json(api.platform.update_mount(agent, &id, change).await?))
 }
 
 async fn remove(State(api): State<Api>, caller: Caller, Path([slug, id]): Path<2>) -> Result<NoContent, ApiError> {
-    let agent = api.agent(&caller, &slug).await?;
+    let agent = api.agent(&caller, &slug)?;
     api.platform.delete_mount(agent, &id).await?;
     Ok(NoContent)
 }
 
 /// Nothing of a bucket is cached yet, so that every read is fresh.
 async fn sync(State(api): State<Api>, caller: Caller, Path([slug]): Path<1>) -> Result<NoContent, ApiError> {
-    api.agent(&caller, &slug).await?;
+    api.agent(&caller, &slug)?;
     Ok(NoContent)
 }

@@ -68,10 +68,9 @@ impl Platform {
     ///
     /// # Errors
     /// When there is none, or the store fails.
-    pub async fn bucket(&self, user_id: &str, slug: &str) -> Result<Bucket, PlatformError> {
-        let (user_id, slug) = (user_id.to_owned(), slug.to_owned());
-        let found = self.store.read(move |read| buckets::by_slug(read, &user_id, &slug));
-        found.await?.ok_or(NOT_FOUND)
+    pub fn bucket(&self, user_id: &str, slug: &str) -> Result<Bucket, PlatformError> {
+        let found = self.store.look_up(|read| buckets::by_slug(read, user_id, slug))?;
+        found.ok_or(NOT_FOUND)
     }
 
     /// Makes a bucket known.
@@ -122,7 +121,7 @@ impl Platform {
         slug: &str,
         change: UpdateBucket,
     ) -> Result<Bucket, PlatformError> {
-        let bucket = self.bucket(user_id, slug).await?;
+        let bucket = self.bucket(user_id, slug)?;
         if let Some(name) = &change.bucket_name {
             check_name(bucket.provider, name)?;
         }
@@ -144,7 +143,7 @@ impl Platform {
     /// # Errors
     /// When there is none, `bucket_in_use` while it is mounted, or when the store fails.
     pub async fn delete_bucket(&self, user_id: &str, slug: &str) -> Result<(), PlatformError> {
-        let bucket = self.bucket(user_id, slug).await?;
+        let bucket = self.bucket(user_id, slug)?;
         let id = bucket.id.clone();
         let deleted = self.store.write(move |write| {
             if buckets::is_mounted(write, &id)? {
@@ -171,7 +170,7 @@ impl Platform {
         slug: &str,
         given: BucketCredentials,
     ) -> Result<(), PlatformError> {
-        let bucket = self.bucket(user_id, slug).await?;
+        let bucket = self.bucket(user_id, slug)?;
         let credentials = credentials_for(bucket.provider, given)?;
         self.objects.buckets.open(&bucket, Some(&credentials))?;
         let value = serde_json::json!(credentials).to_string();
@@ -184,7 +183,7 @@ impl Platform {
     /// # Errors
     /// When there is no such bucket, or the store fails.
     pub async fn delete_bucket_credentials(&self, user_id: &str, slug: &str) -> Result<(), PlatformError> {
-        let bucket = self.bucket(user_id, slug).await?;
+        let bucket = self.bucket(user_id, slug)?;
         self.put_bucket_credentials(bucket, None).await
     }
 
@@ -201,8 +200,8 @@ impl Platform {
     /// # Errors
     /// When there is no such bucket, or the store fails. That the bucket cannot be reached is an answer.
     pub async fn test_bucket(&self, user_id: &str, slug: &str) -> Result<BucketTest, PlatformError> {
-        let bucket = self.bucket(user_id, slug).await?;
-        let credentials = self.bucket_credentials(&bucket).await?;
+        let bucket = self.bucket(user_id, slug)?;
+        let credentials = self.bucket_credentials(&bucket)?;
         let start = Instant::now();
         let outcome = match self.objects.buckets.open(&bucket, credentials.as_ref()) {
             Ok(remote) => remote.list("", 1).await,
@@ -237,8 +236,8 @@ impl Platform {
         slug: &str,
         filter: BucketFilesFilter,
     ) -> Result<BucketFileList, PlatformError> {
-        let bucket = self.bucket(user_id, slug).await?;
-        let credentials = self.bucket_credentials(&bucket).await?;
+        let bucket = self.bucket(user_id, slug)?;
+        let credentials = self.bucket_credentials(&bucket)?;
         let remote = self.objects.buckets.open(&bucket, credentials.as_ref())?;
         let prefix = filter.prefix.as_deref().unwrap_or_default();
         let listing = remote.list(prefix, MAX_FILES).await;
@@ -263,8 +262,8 @@ impl Platform {
         file: SignUrl,
     ) -> Result<SignedUrl, PlatformError> {
         check_key("path", &file.path)?;
-        let bucket = self.bucket(user_id, slug).await?;
-        let Some(credentials) = self.bucket_credentials(&bucket).await? else {
+        let bucket = self.bucket(user_id, slug)?;
+        let Some(credentials) = self.bucket_credentials(&bucket)? else {
             let detail = "The bucket has no credentials that a URL could be signed with";
             return Err(PlatformError::rejected("no_credentials", detail));
         };
@@ -280,9 +279,9 @@ impl Platform {
         })
     }
 
-    async fn bucket_credentials(&self, bucket: &Bucket) -> Result<Option<Credentials>, PlatformError> {
-        let id = bucket.id.clone();
-        let Some(sealed) = self.store.read(move |read| buckets::credentials(read, &id)).await? else {
+    fn bucket_credentials(&self, bucket: &Bucket) -> Result<Option<Credentials>, PlatformError> {
+        let sealed = self.store.look_up(|read| buckets::credentials(read, &bucket.id))?;
+        let Some(sealed) = sealed else {
             return Ok(None);
         };
         let value = self.vault.open(&place(&bucket.id), &sealed)?;

@@ -79,10 +79,9 @@ impl Platform {
     ///
     /// # Errors
     /// When there is none, or the store fails.
-    pub async fn mount(&self, agent: Agent, id: &str) -> Result<Mount, PlatformError> {
-        let id = id.to_owned();
-        let found = self.store.read(move |read| mounts::by_id(read, &agent.id, &id));
-        found.await?.ok_or(NOT_FOUND)
+    pub fn mount(&self, agent: &Agent, id: &str) -> Result<Mount, PlatformError> {
+        let found = self.store.look_up(|read| mounts::by_id(read, &agent.id, id))?;
+        found.ok_or(NOT_FOUND)
     }
 
     /// Mounts a bucket in an agent.
