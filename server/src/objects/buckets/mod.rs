@@ -214,7 +214,9 @@ impl Remote {
 
 /// A key as the client names it, if that is exactly as it was given.
 fn exact(key: &str) -> Result<Path, BucketError> {
-    let path = Path::parse(key).ok().filter(|path| !key.is_empty() && path.as_ref() == key);
+    let path = Path::parse(key)
+        .ok()
+        .filter(|path| !key.is_empty() && path.as_ref() == key);
     path.ok_or(BucketError::UnfitKey)
 }
 
