@@ -12,7 +12,7 @@ use crate::{Client, ClientError};
 pub struct Event {
     /// What changed.
     pub kind: EventKind,
-    /// The agent that it concerns, where there is one.
+    /// The agent that it concerns or the bucket that it is, where there is one.
     pub slug: Option<String>,
     /// The id of what changed.
     pub id: Option<String>,
@@ -30,6 +30,8 @@ pub enum EventKind {
     Invocation,
     /// A session was made or deleted.
     Session,
+    /// A bucket was made, changed or deleted.
+    Bucket,
     /// Events were missed: whatever was read before may be stale.
     Reset,
     /// A kind that this client does not know.

@@ -7,6 +7,7 @@
 pub mod account;
 pub mod agents;
 pub mod api_keys;
+pub mod buckets;
 mod client;
 pub mod deployments;
 mod error;
@@ -14,12 +15,13 @@ pub mod events;
 pub mod health;
 pub mod invocations;
 mod money;
+pub mod mounts;
 mod page;
 pub mod secrets;
 pub mod sessions;
 pub mod usage;
 
-pub use client::{Client, ClientError, Refusal};
+pub use client::{Client, ClientError, Refusal, http_client};
 pub use error::{Detail, Fault, Problem};
 pub use money::{NotMoney, Usd};
 pub use page::{MAX_PAGE, Meta, Page};

@@ -16,6 +16,7 @@ pub mod process;
 mod program;
 mod server;
 pub mod shape;
+pub mod stores;
 pub mod terminal;
 mod user;
 

@@ -54,12 +54,9 @@ impl Client {
         let mut authorization = HeaderValue::from_str(&format!("Bearer {key}"))
             .map_err(|_| ClientError::Unusable("the API key has characters that no key has".into()))?;
         authorization.set_sensitive(true);
-        // Another part of the process may have chosen a provider already: then that one serves.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder()
+        let http = http_client()
             .connect_timeout(CONNECT_TIMEOUT)
             .default_headers(HeaderMap::from_iter([(AUTHORIZATION, authorization)]))
-            .user_agent(concat!("castari/", env!("CARGO_PKG_VERSION")))
             .build()?;
         Ok(Self {
             http,
@@ -130,6 +127,13 @@ impl Client {
             frame.map_err(|error| ClientError::Unreachable(error.to_string()))
         })))
     }
+}
+
+/// What every HTTP client of ours is made from: it has its cryptography, and says who it is.
+pub fn http_client() -> reqwest::ClientBuilder {
+    // Another part of the process may have chosen a provider already: then that one serves.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().user_agent(concat!("castari/", env!("CARGO_PKG_VERSION")))
 }
 
 #[cfg(test)]

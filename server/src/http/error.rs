@@ -57,6 +57,11 @@ impl From<PlatformError> for ApiError {
     fn from(error: PlatformError) -> Self {
         match error {
             PlatformError::Rejected { code, detail } => Self::bad_request(code, detail),
+            PlatformError::Invalid { field, fault } => Self::Faults(vec![body_fault(field, fault, "value_error")]),
+            PlatformError::Missing(field) => {
+                Self::Faults(vec![body_fault(field, "field required".into(), "value_error.missing")])
+            }
+            PlatformError::NotFound { code, detail } => Self::not_found(code, detail),
             PlatformError::TooLarge(detail) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail),
             PlatformError::InvocationFailed(failure) => Self::InvocationFailed(failure),
             PlatformError::ShuttingDown => Self::new(
@@ -87,6 +92,14 @@ impl IntoResponse for ApiError {
                 response
             }
         }
+    }
+}
+
+fn body_fault(field: &str, msg: String, kind: &str) -> Fault {
+    Fault {
+        loc: vec!["body".into(), field.into()],
+        msg,
+        r#type: kind.into(),
     }
 }
 

@@ -8,6 +8,7 @@ mod account;
 mod agents;
 mod answers;
 mod api_keys;
+mod buckets;
 mod caller;
 mod catch;
 mod check;
@@ -20,6 +21,7 @@ mod health;
 mod invocations;
 mod limits;
 mod metrics;
+mod mounts;
 mod openapi;
 mod routes;
 mod secrets;
@@ -98,9 +100,11 @@ fn routes() -> Routes {
         .merge(account::routes())
         .merge(agents::routes())
         .merge(api_keys::routes())
+        .merge(buckets::routes())
         .merge(deployments::routes())
         .merge(events::routes())
         .merge(invocations::routes())
+        .merge(mounts::routes())
         .merge(secrets::routes())
         .merge(sessions::routes())
         .merge(usage::routes());

@@ -1,4 +1,5 @@
-//! What is kept on disk beside the database: uploaded archives, built code, deployment logs.
+//! What is kept on disk beside the database: uploaded archives, built code, deployment logs; and the buckets of object
+//! stores.
 //!
 //! ```text
 //! DATA_DIR/
@@ -8,6 +9,7 @@
 //!   staging/                 what is not finished; emptied at each start
 //! ```
 
+pub mod buckets;
 mod code;
 mod logs;
 mod tree;
@@ -51,7 +53,7 @@ impl ObjectError {
     }
 }
 
-/// Everything on disk.
+/// Everything on disk, and the way to what is elsewhere.
 pub struct Objects {
     root: PathBuf,
     /// Uploaded archives.
@@ -60,6 +62,8 @@ pub struct Objects {
     pub code: Code,
     /// Deployment logs.
     pub logs: Logs,
+    /// Places in object stores.
+    pub buckets: buckets::Buckets,
 }
 
 impl Objects {
@@ -81,6 +85,7 @@ impl Objects {
             uploads: Uploads::new(data_dir),
             code: Code::new(data_dir, owner),
             logs: Logs::new(data_dir),
+            buckets: buckets::Buckets::new()?,
         })
     }
 

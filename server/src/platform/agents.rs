@@ -6,7 +6,7 @@ use castari_common::agents::{Agent, AgentFilter, AgentList, AgentStatus, CreateA
 use castari_common::events::EventKind;
 use castari_common::{Meta, Page};
 
-use super::{Platform, PlatformError};
+use super::{Platform, PlatformError, slug};
 use crate::objects::blocking;
 use crate::store::{QueryResult, Read, agents, departed, deployments};
 
@@ -15,8 +15,8 @@ const DEFAULT_MODEL: &str = "claude-sonnet-4-5";
 const DEFAULT_MAX_TURNS: u32 = 50;
 const DEFAULT_TIMEOUT_SECONDS: u32 = 120;
 
-/// The longest slug, in characters.
-const MAX_SLUG: usize = 100;
+/// Nobody's slugs: `/agents/sandbox` would be such an agent's sandbox, and is an agent too.
+const RESERVED: [&str; 4] = ["agents", "api-keys", "buckets", "files"];
 
 impl Platform {
     /// A page of a user's agents.
@@ -68,7 +68,9 @@ impl Platform {
         };
         let inserted = self.store.write(move |write| {
             if agent.slug.is_empty() {
-                agent.slug = free_slug(write, &agent.user_id, &slug_of(&agent.name))?;
+                agent.slug = slug::free(&slug::of(&agent.name, "agent"), |slug| {
+                    is_taken(write, &agent.user_id, slug)
+                })?;
             } else if is_taken(write, &agent.user_id, &agent.slug)? {
                 return Ok(Err(agent.slug));
             }
@@ -180,57 +182,7 @@ impl Platform {
     }
 }
 
-/// The slug that a name gives: lower case, runs of anything else become one `-`.
-fn slug_of(name: &str) -> String {
-    let mut slug = String::new();
-    for character in name.chars().flat_map(char::to_lowercase) {
-        if character.is_ascii_alphanumeric() {
-            slug.push(character);
-        } else if !slug.is_empty() && !slug.ends_with('-') {
-            slug.push('-');
-        }
-        if slug.len() == MAX_SLUG {
-            break;
-        }
-    }
-    let slug = slug.trim_end_matches('-');
-    if slug.is_empty() { "agent".into() } else { slug.into() }
-}
-
-/// Whether a slug is not to be had. `agents` is nobody's: `/agents/sandbox` would be its sandbox, and is an agent too.
+/// Whether a slug is not to be had.
 fn is_taken(read: &Read<'_>, user_id: &str, slug: &str) -> QueryResult<bool> {
-    Ok(slug == "agents" || agents::by_slug(read, user_id, slug)?.is_some())
-}
-
-/// The slug itself or, where the user has it, the first free one of `slug-2`, `slug-3`, …
-fn free_slug(read: &Read<'_>, user_id: &str, slug: &str) -> QueryResult<String> {
-    let mut candidate = slug.to_owned();
-    let mut number = 1_u64;
-    while is_taken(read, user_id, &candidate)? {
-        number += 1;
-        let suffix = format!("-{number}");
-        let stem = &slug[..slug.len().min(MAX_SLUG - suffix.len())];
-        candidate = format!("{}{suffix}", stem.trim_end_matches('-'));
-    }
-    Ok(candidate)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::slug_of;
-
-    #[test]
-    fn slugs_are_made_from_names() {
-        for (name, slug) in [
-            ("My Agent", "my-agent"),
-            ("  --Hello,  World!-- ", "hello-world"),
-            ("Übung №7", "bung-7"),
-            ("日本語", "agent"),
-            ("A", "a"),
-        ] {
-            assert_eq!(slug_of(name), slug, "{name}");
-        }
-        let long = slug_of(&"ab ".repeat(100));
-        assert!(long.len() <= 100 && !long.ends_with('-'), "{long}");
-    }
+    Ok(RESERVED.contains(&slug) || agents::by_slug(read, user_id, slug)?.is_some())
 }

@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::vault::{MasterKey, Unopened, Vault};
-use super::{World, secrets};
+use super::{World, buckets, secrets};
 use crate::objects::{ObjectError, write_private};
 use crate::settings::{MASTER_KEY_VARIABLE, MasterKeySource};
 use crate::store::{self, Store, StoreError};
@@ -112,10 +112,18 @@ async fn reseal(store: &Store, world: &World, old: &Vault, new: &Vault) -> Resul
         let place = secrets::place(&secret.agent_id, &secret.key);
         secret.sealed = new.seal(world, &place, &old.open(&place, &secret.sealed)?);
     }
+    let mut credentials = store.read(store::buckets::all_credentials).await?;
+    for (bucket_id, sealed) in &mut credentials {
+        let place = buckets::place(bucket_id);
+        *sealed = new.seal(world, &place, &old.open(&place, sealed)?);
+    }
     let fingerprint = new.fingerprint().to_owned();
     let resealed = store.write(move |write| {
         for secret in &sealed {
             store::secrets::reseal(write, secret)?;
+        }
+        for (bucket_id, sealed) in &credentials {
+            store::buckets::reseal_credentials(write, bucket_id, sealed)?;
         }
         store::master_key::set_fingerprint(write, &fingerprint)
     });

@@ -4,6 +4,7 @@
 pub mod account;
 pub mod agents;
 pub mod api_keys;
+pub mod buckets;
 pub mod build;
 mod departed;
 pub mod deployments;
@@ -11,10 +12,12 @@ pub mod events;
 pub mod invocations;
 mod mask;
 pub mod master_key;
+pub mod mounts;
 mod output;
 mod running;
 pub mod secrets;
 pub mod sessions;
+mod slug;
 pub mod tokens;
 mod turns;
 pub mod usage;
@@ -56,6 +59,25 @@ pub enum PlatformError {
         /// Why, for a person.
         detail: String,
     },
+    /// A field is not as it has to be, which its schema alone could not tell.
+    #[error("{field}: {fault}")]
+    Invalid {
+        /// The field.
+        field: &'static str,
+        /// What is wrong with it, for a person.
+        fault: String,
+    },
+    /// A field that is needed here is left out.
+    #[error("{0}: field required")]
+    Missing(&'static str),
+    /// Something that the request names is not there.
+    #[error("{detail}")]
+    NotFound {
+        /// What, for a program.
+        code: &'static str,
+        /// What, for a person.
+        detail: &'static str,
+    },
     /// What was sent is larger than allowed.
     #[error("{0}")]
     TooLarge(String),
@@ -88,6 +110,14 @@ impl PlatformError {
         Self::Rejected {
             code,
             detail: detail.into(),
+        }
+    }
+
+    /// A field that is not as it has to be.
+    pub(crate) fn invalid(field: &'static str, fault: impl Into<String>) -> Self {
+        Self::Invalid {
+            field,
+            fault: fault.into(),
         }
     }
 }

@@ -7,12 +7,14 @@
 pub mod account;
 pub mod agents;
 pub mod api_keys;
+pub mod buckets;
 mod connection;
 pub mod departed;
 pub mod deployments;
 pub mod invocations;
 pub mod master_key;
 mod migrations;
+pub mod mounts;
 mod near;
 mod reader;
 pub mod secrets;
