@@ -180,7 +180,7 @@ pub struct UpdateAgent {
 
 /// Tells a field that is `null` (`Some(None)`) from one that is left out (`None`).
 #[expect(clippy::option_option, reason = "three states: left out, null, and a value")]
-fn present<'de, T, D>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+pub(crate) fn present<'de, T, D>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
 where
     T: Deserialize<'de>,
     D: Deserializer<'de>,

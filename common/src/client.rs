@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -20,6 +20,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Client {
     http: reqwest::Client,
     base: Url,
+    authorization: HeaderValue,
 }
 
 /// Why a call did not succeed.
@@ -106,10 +107,13 @@ impl Client {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
-            .default_headers(HeaderMap::from_iter([(AUTHORIZATION, authorization)]))
             .user_agent(concat!("castari/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        Ok(Self { http, base })
+        Ok(Self {
+            http,
+            base,
+            authorization,
+        })
     }
 
     /// The address that this client talks to.
@@ -129,14 +133,26 @@ impl Client {
             }
             segments.extend(path);
         }
-        self.http.request(method, url)
+        self.authorized(method, url)
     }
 
     /// A request to a path at the server's root.
     pub(crate) fn outside_api(&self, method: Method, path: &str) -> RequestBuilder {
         let mut url = self.base.clone();
         url.set_path(path);
-        self.http.request(method, url)
+        self.authorized(method, url)
+    }
+
+    /// A request to an address that the server named, which is not shown the key.
+    pub(crate) fn elsewhere(&self, method: Method, address: &str) -> Result<RequestBuilder, ClientError> {
+        let url = Url::parse(address).map_err(|_| ClientError::Unusable(format!("`{address}` is not an address")))?;
+        Ok(self.http.request(method, url))
+    }
+
+    fn authorized(&self, method: Method, url: Url) -> RequestBuilder {
+        self.http
+            .request(method, url)
+            .header(AUTHORIZATION, self.authorization.clone())
     }
 
     /// Sends a request; an answer that is no success becomes an error.

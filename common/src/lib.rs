@@ -7,10 +7,12 @@
 pub mod account;
 pub mod agents;
 pub mod api_keys;
+pub mod attachments;
 mod client;
 pub mod deployments;
 mod error;
 pub mod events;
+pub mod files;
 pub mod health;
 pub mod invocations;
 mod money;

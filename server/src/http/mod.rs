@@ -8,12 +8,14 @@ mod account;
 mod agents;
 mod answers;
 mod api_keys;
+mod attachments;
 mod caller;
 mod catch;
 mod check;
 mod deployments;
 mod error;
 mod events;
+mod files;
 mod form;
 mod head;
 mod health;
@@ -98,8 +100,10 @@ fn routes() -> Routes {
         .merge(account::routes())
         .merge(agents::routes())
         .merge(api_keys::routes())
+        .merge(attachments::routes())
         .merge(deployments::routes())
         .merge(events::routes())
+        .merge(files::routes())
         .merge(invocations::routes())
         .merge(secrets::routes())
         .merge(sessions::routes())

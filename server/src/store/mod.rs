@@ -7,9 +7,11 @@
 pub mod account;
 pub mod agents;
 pub mod api_keys;
+pub mod attachments;
 mod connection;
 pub mod departed;
 pub mod deployments;
+pub mod files;
 pub mod invocations;
 pub mod master_key;
 mod migrations;

@@ -437,6 +437,6 @@ fn concerned(kind: EventKind) -> Stale {
             ..none
         },
         EventKind::Reset => Stale::ALL,
-        EventKind::Session | EventKind::Unknown => none,
+        EventKind::File | EventKind::Session | EventKind::Unknown => none,
     }
 }
