@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
-const PREFIXES: [&str; 8] = ["usr_", "agt_", "sbx_", "inv_", "sess_", "ak_", "dep_", "err_"];
+const PREFIXES: [&str; 10] = [
+    "usr_", "agt_", "sbx_", "inv_", "sess_", "ak_", "dep_", "err_", "file_", "att_",
+];
 
 /// A value with ids, times and durations replaced by what they are.
 #[must_use]

@@ -9,11 +9,13 @@
 mod agents;
 mod api;
 mod api_keys;
+mod attachments;
 mod crash;
 mod crowd;
 mod dashboard;
 mod deploy;
 mod events;
+mod files;
 mod git;
 mod hostile;
 mod invoke;
