@@ -30,6 +30,8 @@ pub enum EventKind {
     Invocation,
     /// A session was made or deleted.
     Session,
+    /// A managed file was made, changed or deleted, or, where there is an agent, attached or detached.
+    File,
     /// A bucket was made, changed or deleted.
     Bucket,
     /// Events were missed: whatever was read before may be stale.

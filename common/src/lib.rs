@@ -7,11 +7,13 @@
 pub mod account;
 pub mod agents;
 pub mod api_keys;
+pub mod attachments;
 pub mod buckets;
 mod client;
 pub mod deployments;
 mod error;
 pub mod events;
+pub mod files;
 pub mod health;
 pub mod invocations;
 mod money;

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use castari_common::DEFAULT_ADDRESS;
 use toml::de::{DeTable, DeValue};
+use url::Url;
 
 use crate::platform::tokens::KeySource;
 use crate::platform::vault::MasterKey;
@@ -43,6 +44,12 @@ pub struct Settings {
     pub jwt_jwks: Option<KeySource>,
     /// Whom those tokens have to be meant for; `None` where that is not asked.
     pub jwt_audience: Option<String>,
+    /// How much a user's managed files may take together.
+    pub files_limit_bytes: u64,
+    /// How large one managed file may be.
+    pub max_file_bytes: u64,
+    /// Where clients reach the server, where they do not reach it at what they call it.
+    pub public_url: Option<Url>,
 }
 
 /// The variable that may hold the master key itself. It is no setting: a flag would stand in the process list.
@@ -207,6 +214,33 @@ pub const TABLE: &[Setting] = &[
             Ok(())
         },
     },
+    Setting {
+        name: "files-limit-mib",
+        value: "N",
+        help: "How much a user's managed files may take together, in MiB",
+        default: Some("10240"),
+        apply: |settings, text| mib(text).map(|bytes| settings.files_limit_bytes = bytes),
+    },
+    Setting {
+        name: "max-file-mib",
+        value: "N",
+        help: "How large one managed file may be, in MiB",
+        default: Some("5120"),
+        apply: |settings, text| mib(text).map(|bytes| settings.max_file_bytes = bytes),
+    },
+    Setting {
+        name: "public-url",
+        value: "URL",
+        help: "Where clients reach the server, for addresses that it names [default: what the client calls it]",
+        default: Some(""),
+        apply: |settings, text| {
+            settings.public_url = Some(text)
+                .filter(|text| !text.is_empty())
+                .map(web_address)
+                .transpose()?;
+            Ok(())
+        },
+    },
 ];
 
 fn given(text: &str) -> Option<String> {
@@ -217,6 +251,19 @@ fn number<N: std::str::FromStr>(text: &str) -> Result<N, String> {
     text.trim()
         .parse()
         .map_err(|_| format!("`{text}` is not a whole number in range"))
+}
+
+fn mib(text: &str) -> Result<u64, String> {
+    Ok(u64::from(number::<u32>(text)?) << 20)
+}
+
+fn web_address(text: &str) -> Result<Url, String> {
+    let is_fit = |url: &Url| {
+        let has_more = url.query().is_some() || url.fragment().is_some();
+        matches!(url.scheme(), "http" | "https") && url.has_host() && !has_more
+    };
+    let url = Url::parse(text).ok().filter(is_fit);
+    url.ok_or_else(|| format!("`{text}` is not an address such as https://castari.example.com"))
 }
 
 fn non_empty(text: &str) -> Result<&str, String> {
@@ -280,6 +327,9 @@ impl Settings {
             jwt_issuer: None,
             jwt_jwks: None,
             jwt_audience: None,
+            files_limit_bytes: 0,
+            max_file_bytes: 0,
+            public_url: None,
         };
         let in_file = read_file(file, is_file_needed)?;
         for setting in TABLE {

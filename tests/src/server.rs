@@ -331,11 +331,11 @@ impl Castari {
         }
     }
 
-    /// What lies in the directories that hold code, by their paths in the data directory.
+    /// What lies in the directories that hold code and managed files, by their paths in the data directory.
     #[must_use]
     pub fn files(&self) -> Vec<String> {
         let mut files = Vec::new();
-        for name in ["uploads", "code", "staging"] {
+        for name in ["uploads", "code", "files", "staging"] {
             for entry in fs::read_dir(self.data_dir().join(name)).unwrap() {
                 files.push(format!("{name}/{}", entry.unwrap().file_name().display()));
             }

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-const PREFIXES: [&str; 10] = [
-    "usr_", "agt_", "sbx_", "inv_", "sess_", "ak_", "dep_", "err_", "bkt_", "mnt_",
+const PREFIXES: [&str; 12] = [
+    "usr_", "agt_", "sbx_", "inv_", "sess_", "ak_", "dep_", "err_", "bkt_", "mnt_", "file_", "att_",
 ];
 
 /// A value with ids, times and durations replaced by what they are.

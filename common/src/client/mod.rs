@@ -4,7 +4,7 @@ mod retry;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Method, RequestBuilder, Response, Url};
 use serde::de::DeserializeOwned;
 use sse_stream::{Sse, SseStream};
@@ -38,6 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Client {
     http: reqwest::Client,
     base: Url,
+    authorization: HeaderValue,
     patience: Duration,
 }
 
@@ -54,13 +55,11 @@ impl Client {
         let mut authorization = HeaderValue::from_str(&format!("Bearer {key}"))
             .map_err(|_| ClientError::Unusable("the API key has characters that no key has".into()))?;
         authorization.set_sensitive(true);
-        let http = http_client()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .default_headers(HeaderMap::from_iter([(AUTHORIZATION, authorization)]))
-            .build()?;
+        let http = http_client().connect_timeout(CONNECT_TIMEOUT).build()?;
         Ok(Self {
             http,
             base,
+            authorization,
             patience: PATIENCE,
         })
     }
@@ -90,14 +89,26 @@ impl Client {
             }
             segments.extend(path);
         }
-        self.http.request(method, url)
+        self.authorized(method, url)
     }
 
     /// A request to a path at the server's root.
     pub(crate) fn outside_api(&self, method: Method, path: &str) -> RequestBuilder {
         let mut url = self.base.clone();
         url.set_path(path);
-        self.http.request(method, url)
+        self.authorized(method, url)
+    }
+
+    /// A request to an address that the server named, which is not shown the key.
+    pub(crate) fn elsewhere(&self, method: Method, address: &str) -> Result<RequestBuilder, ClientError> {
+        let url = Url::parse(address).map_err(|_| ClientError::Unusable(format!("`{address}` is not an address")))?;
+        Ok(self.http.request(method, url))
+    }
+
+    fn authorized(&self, method: Method, url: Url) -> RequestBuilder {
+        self.http
+            .request(method, url)
+            .header(AUTHORIZATION, self.authorization.clone())
     }
 
     /// Sends a request; an answer that is no success becomes an error. The answer's body is yet to come.

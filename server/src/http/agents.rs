@@ -2,11 +2,9 @@
 
 use axum::Json;
 use axum::extract::State;
+use castari_common::Page;
 use castari_common::agents::{Agent, AgentFilter, AgentList, CreateAgent, UpdateAgent, UploadedCode};
-use castari_common::{Fault, Page};
-use futures::TryStreamExt;
 use serde::Deserialize;
-use serde_json::json;
 use utoipa::ToSchema;
 
 use super::Api;
@@ -14,7 +12,7 @@ use super::answers::{Accepted, Created, NoContent};
 use super::caller::{Caller, agent_not_found};
 use super::check::{Body, Path, Query};
 use super::error::ApiError;
-use super::form::{Form, malformed};
+use super::form::{self, Form};
 use super::routes::Routes;
 
 pub(super) fn routes() -> Routes {
@@ -135,15 +133,11 @@ async fn upload_code(
     mut form: Form<CodeForm>,
 ) -> Result<Json<UploadedCode>, ApiError> {
     let agent = api.agent(&caller, &slug)?;
-    while let Some(field) = form.next().await? {
-        if field.name() == Some("file") {
-            let archive = field.map_err(malformed);
+    while let Some(part) = form.next().await? {
+        if part.name() == "file" {
+            let archive = part.content();
             return Ok(Json(api.platform.upload_code(agent, archive, query.auto_deploy).await?));
         }
     }
-    Err(ApiError::Faults(vec![Fault {
-        loc: vec![json!("body"), json!("file")],
-        msg: "field required".into(),
-        r#type: "value_error.missing".into(),
-    }]))
+    Err(ApiError::Faults(vec![form::missing("file")]))
 }

@@ -8,6 +8,7 @@ mod account;
 mod agents;
 mod answers;
 mod api_keys;
+mod attachments;
 mod buckets;
 mod caller;
 mod catch;
@@ -15,6 +16,7 @@ mod check;
 mod deployments;
 mod error;
 mod events;
+mod files;
 mod form;
 mod head;
 mod health;
@@ -100,9 +102,11 @@ fn routes() -> Routes {
         .merge(account::routes())
         .merge(agents::routes())
         .merge(api_keys::routes())
+        .merge(attachments::routes())
         .merge(buckets::routes())
         .merge(deployments::routes())
         .merge(events::routes())
+        .merge(files::routes())
         .merge(invocations::routes())
         .merge(mounts::routes())
         .merge(secrets::routes())

@@ -85,8 +85,7 @@ impl Code {
         }
         if !path.exists() {
             fs::rename(staging.path(), &path).map_err(ObjectError::file("keep", &path))?;
-            let dir = fs::File::open(&self.shared.dir).map_err(ObjectError::file("open", &self.shared.dir))?;
-            dir.sync_all().map_err(ObjectError::file("sync", &self.shared.dir))?;
+            super::sync_dir(&self.shared.dir)?;
         }
         Ok(hash)
     }

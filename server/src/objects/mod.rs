@@ -1,16 +1,19 @@
-//! What is kept on disk beside the database: uploaded archives, built code, deployment logs; and the buckets of object
-//! stores.
+//! What is kept on disk beside the database: uploaded archives, built code, deployment logs, managed files; and the
+//! buckets of object stores.
 //!
 //! ```text
 //! DATA_DIR/
 //!   uploads/SHA256.tar.gz    archives, by their hash
 //!   code/HASH/               built trees, by the hash of their content
 //!   logs/DEPLOYMENT.log      what deployments logged
+//!   files/SHA256             the content of managed files, by its hash
 //!   staging/                 what is not finished; emptied at each start
 //! ```
 
+mod blobs;
 pub mod buckets;
 mod code;
+mod incoming;
 mod logs;
 mod tree;
 mod uploads;
@@ -20,9 +23,11 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+pub use blobs::Blobs;
 pub use code::{Code, CodeLease, Settled};
+pub use incoming::{Incoming, Sealed};
 pub use logs::{DeployLog, LogReader, Logs};
-pub use uploads::{Upload, Uploads};
+pub use uploads::Uploads;
 
 /// Why something on disk could not be kept or found.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +67,8 @@ pub struct Objects {
     pub code: Code,
     /// Deployment logs.
     pub logs: Logs,
+    /// The content of managed files.
+    pub blobs: Blobs,
     /// Places in object stores.
     pub buckets: buckets::Buckets,
 }
@@ -77,14 +84,16 @@ impl Objects {
         if let Err(error) = tree::remove(&staging) {
             tracing::warn!(%error, path = %staging.display(), "what an earlier run left cannot all be removed");
         }
-        for name in ["staging", "uploads", "code", "logs"] {
+        for name in ["staging", "uploads", "code", "logs", "files"] {
             private_dir(&data_dir.join(name))?;
         }
+        sync_dir(data_dir)?;
         Ok(Self {
             root: data_dir.into(),
             uploads: Uploads::new(data_dir),
             code: Code::new(data_dir, owner),
             logs: Logs::new(data_dir),
+            blobs: Blobs::new(data_dir),
             buckets: buckets::Buckets::new()?,
         })
     }
@@ -163,6 +172,12 @@ pub(crate) fn write_private(path: &Path, line: &str) -> io::Result<()> {
     writeln!(file, "{line}")?;
     file.sync_all()?;
     fs::rename(&unfinished, path)
+}
+
+/// Puts on disk which entries a directory has. Blocks.
+fn sync_dir(dir: &Path) -> Result<(), ObjectError> {
+    let open = fs::File::open(dir).map_err(ObjectError::file("open", dir))?;
+    open.sync_all().map_err(ObjectError::file("sync", dir))
 }
 
 /// Runs blocking work on disk where it holds up nobody.

@@ -2,26 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
-use sha2::{Digest, Sha256};
-use tokio::fs::File;
-use tokio::io::AsyncWriteExt;
-
-use super::ObjectError;
+use super::incoming::Incoming;
+use super::{ObjectError, blocking};
 
 /// The archives. Clones are of one.
 #[derive(Clone)]
 pub struct Uploads {
     dir: PathBuf,
     staging: PathBuf,
-}
-
-/// An archive that arrives. Dropped before it is kept, it leaves nothing.
-pub struct Upload {
-    file: File,
-    path: PathBuf,
-    hash: Sha256,
-    length: u64,
 }
 
 impl Uploads {
@@ -35,43 +23,25 @@ impl Uploads {
     /// Where the archive with this hash is.
     #[must_use]
     pub fn path(&self, hash: &str) -> PathBuf {
-        self.dir.join(format!("{hash}.tar.gz"))
+        self.dir.join(file_name(hash))
     }
 
     /// Begins to receive an archive; `name` is for this upload alone.
     ///
     /// # Errors
     /// When the file cannot be made.
-    pub async fn receive(&self, name: &str) -> Result<Upload, ObjectError> {
-        let path = self.staging.join(format!("{name}.tar.gz"));
-        let file = File::create_new(&path)
-            .await
-            .map_err(ObjectError::file("make", &path))?;
-        Ok(Upload {
-            file,
-            path,
-            hash: Sha256::new(),
-            length: 0,
-        })
+    pub async fn receive(&self, name: &str) -> Result<Incoming, ObjectError> {
+        Incoming::receive(self.staging.join(file_name(name))).await
     }
 
     /// Keeps a received archive for good; answers its SHA-256 in hexadecimal.
     ///
     /// # Errors
     /// When the file cannot be written or moved.
-    pub async fn keep(&self, mut upload: Upload) -> Result<String, ObjectError> {
-        upload.flush().await?;
-        upload
-            .file
-            .sync_all()
-            .await
-            .map_err(ObjectError::file("write", &upload.path))?;
-        let hash = hex::encode(std::mem::take(&mut upload.hash).finalize());
-        let path = self.path(&hash);
-        tokio::fs::rename(&upload.path, &path)
-            .await
-            .map_err(ObjectError::file("keep", &path))?;
-        Ok(hash)
+    pub async fn keep(&self, upload: Incoming) -> Result<String, ObjectError> {
+        let sealed = upload.seal().await?;
+        let (dir, hash) = (self.dir.clone(), sealed.hash().to_owned());
+        blocking(move || sealed.keep(&dir, &file_name(&hash)).map(|()| hash)).await
     }
 
     /// Removes every archive that is not in `used`.
@@ -79,50 +49,10 @@ impl Uploads {
     /// # Errors
     /// When the directory cannot be read.
     pub fn sweep(&self, used: &[String]) -> Result<(), ObjectError> {
-        super::tree::sweep(&self.dir, |name| {
-            used.iter().any(|hash| name == format!("{hash}.tar.gz"))
-        })
+        super::tree::sweep(&self.dir, |name| used.iter().any(|hash| name == file_name(hash)))
     }
 }
 
-impl Upload {
-    /// Adds to the archive.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
-    pub async fn write(&mut self, bytes: &Bytes) -> Result<(), ObjectError> {
-        self.hash.update(bytes);
-        self.length += bytes.len() as u64;
-        self.file
-            .write_all(bytes)
-            .await
-            .map_err(ObjectError::file("write", &self.path))
-    }
-
-    /// Where the archive is until it is kept.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Makes what was written visible to readers of the file.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
-    pub async fn flush(&mut self) -> Result<(), ObjectError> {
-        self.file.flush().await.map_err(ObjectError::file("write", &self.path))
-    }
-
-    /// How many bytes have arrived.
-    #[must_use]
-    pub fn length(&self) -> u64 {
-        self.length
-    }
-}
-
-impl Drop for Upload {
-    fn drop(&mut self) {
-        // Gone already where it was kept.
-        let _ = std::fs::remove_file(&self.path);
-    }
+fn file_name(hash: &str) -> String {
+    format!("{hash}.tar.gz")
 }

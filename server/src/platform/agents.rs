@@ -178,7 +178,7 @@ impl Platform {
     /// Tells of a change of an agent.
     pub(super) fn tell_of(&self, agent: &Agent) {
         self.events
-            .tell(&agent.user_id, EventKind::Agent, &agent.slug, &agent.id);
+            .tell(&agent.user_id, EventKind::Agent, Some(&agent.slug), &agent.id);
     }
 }
 

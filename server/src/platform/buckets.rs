@@ -292,7 +292,7 @@ impl Platform {
 
     fn tell_of_bucket(&self, bucket: &Bucket) {
         self.events
-            .tell(&bucket.user_id, EventKind::Bucket, &bucket.slug, &bucket.id);
+            .tell(&bucket.user_id, EventKind::Bucket, Some(&bucket.slug), &bucket.id);
     }
 }
 

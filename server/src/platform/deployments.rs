@@ -209,7 +209,7 @@ impl Platform {
         };
         self.tell_of(&agent);
         self.events
-            .tell(&agent.user_id, EventKind::Deployment, &agent.slug, &id);
+            .tell(&agent.user_id, EventKind::Deployment, Some(&agent.slug), &id);
         Ok(Accepted {
             agent,
             id,
@@ -233,7 +233,8 @@ impl Platform {
             tracing::error!(deployment = id, %error, "cannot record how a deployment ended");
         }
         self.tell_of(agent);
-        self.events.tell(&agent.user_id, EventKind::Deployment, &agent.slug, id);
+        self.events
+            .tell(&agent.user_id, EventKind::Deployment, Some(&agent.slug), id);
         if let Err(error) = self.tidy(&agent.id, id).await {
             tracing::error!(%error, "cannot remove what is no longer needed");
         }

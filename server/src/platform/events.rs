@@ -47,11 +47,11 @@ impl Events {
         }
     }
 
-    /// Tells of a change.
-    pub fn tell(&self, user_id: &str, kind: EventKind, slug: &str, id: &str) {
+    /// Tells of a change; of which agent's, where there is one.
+    pub fn tell(&self, user_id: &str, kind: EventKind, slug: Option<&str>, id: &str) {
         let event = Event {
             kind,
-            slug: Some(slug.into()),
+            slug: slug.map(Into::into),
             id: Some(id.into()),
         };
         let mut past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
@@ -114,7 +114,7 @@ mod tests {
     fn who_comes_back_gets_what_was_missed() {
         let events = Events::new("run".into());
         for _ in 0..3 {
-            events.tell("usr_1", EventKind::Agent, "a", "agt_1");
+            events.tell("usr_1", EventKind::Agent, Some("a"), "agt_1");
         }
         assert_eq!(numbers(&events.follow(None)), Some(vec![]));
         assert_eq!(numbers(&events.follow(Some("run-1"))), Some(vec![2, 3]));
@@ -125,7 +125,7 @@ mod tests {
     fn who_missed_too_much_is_told_so() {
         let events = Events::new("run".into());
         for _ in 0..KEPT + 5 {
-            events.tell("usr_1", EventKind::Agent, "a", "agt_1");
+            events.tell("usr_1", EventKind::Agent, Some("a"), "agt_1");
         }
         assert_eq!(numbers(&events.follow(Some("run-1"))), None);
         assert_eq!(numbers(&events.follow(Some("earlier-5"))), None);

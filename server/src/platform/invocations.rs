@@ -230,7 +230,7 @@ impl Platform {
             place
         });
         self.events
-            .tell(&agent.user_id, EventKind::Invocation, &agent.slug, &id);
+            .tell(&agent.user_id, EventKind::Invocation, Some(&agent.slug), &id);
         Ok(Accepted {
             agent,
             id,
@@ -413,7 +413,7 @@ impl Platform {
         self.events.tell(
             &accepted.agent.user_id,
             EventKind::Invocation,
-            &accepted.agent.slug,
+            Some(&accepted.agent.slug),
             &accepted.id,
         );
         match failure {

@@ -4,11 +4,13 @@
 pub mod account;
 pub mod agents;
 pub mod api_keys;
+pub mod attachments;
 pub mod buckets;
 pub mod build;
 mod departed;
 pub mod deployments;
 pub mod events;
+pub mod files;
 pub mod invocations;
 mod mask;
 pub mod master_key;
@@ -36,6 +38,7 @@ use crate::sandbox::{Launcher, SandboxError};
 use crate::settings::Settings;
 use crate::store::{self, Store, StoreError};
 use events::Events;
+use files::Filing;
 use running::Running;
 use tokens::{KeysError, Tokens};
 use turns::Turns;
@@ -148,6 +151,7 @@ pub struct Platform {
     tokens: Option<Tokens>,
     /// Held while it is decided which files are still needed, and while that changes.
     keeping: Mutex<()>,
+    filing: Filing,
     builds: Semaphore,
     invocations: Semaphore,
     tasks: TaskTracker,
@@ -172,6 +176,7 @@ impl Platform {
             events: Events::new(world.characters(8)),
             invocations: Semaphore::new(settings.max_running_invocations),
             builds: Semaphore::new(BUILDS),
+            filing: Filing::new(&vault),
             tokens: Tokens::start(&settings).await?,
             world,
             settings,
@@ -188,6 +193,7 @@ impl Platform {
         platform.settle_interrupted().await?;
         platform.sweep().await?;
         platform.sweep_departed()?;
+        platform.expire_uploads_from_now_on();
         Ok(platform)
     }
 
@@ -253,8 +259,9 @@ impl Platform {
     }
 
     /// Removes files that nothing refers to, as a crash between two steps leaves them.
-    async fn sweep(&self) -> Result<(), PlatformError> {
+    async fn sweep(self: &Arc<Self>) -> Result<(), PlatformError> {
         self.collect().await?;
+        self.sweep_files().await?;
         let deployments = self.store.read(store::deployments::all_ids).await?;
         self.objects
             .logs

@@ -48,6 +48,7 @@ impl Platform {
 
     /// Tells of a session that was made or deleted.
     pub(super) fn tell_of_session(&self, agent: &Agent, id: &str) {
-        self.events.tell(&agent.user_id, EventKind::Session, &agent.slug, id);
+        self.events
+            .tell(&agent.user_id, EventKind::Session, Some(&agent.slug), id);
     }
 }

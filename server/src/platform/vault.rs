@@ -2,6 +2,8 @@
 
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::digest::{SHA256, digest};
+use ring::hkdf::{HKDF_SHA256, Prk, Salt};
+use ring::hmac::{self, HMAC_SHA256};
 
 use super::World;
 
@@ -16,6 +18,8 @@ pub struct MasterKey([u8; KEY_BYTES]);
 /// associated data, so that a sealed value cannot be moved to another place.
 pub struct Vault {
     key: LessSafeKey,
+    /// What keys for other purposes are derived from.
+    source: Prk,
     fingerprint: String,
 }
 
@@ -60,6 +64,7 @@ impl Vault {
         let fingerprint = digest(&SHA256, &[b"castari master key ", &key.0[..]].concat());
         Self {
             key: LessSafeKey::new(unbound),
+            source: Salt::new(HKDF_SHA256, b"castari").extract(&key.0),
             fingerprint: hex::encode(&fingerprint.as_ref()[..8]),
         }
     }
@@ -68,6 +73,17 @@ impl Vault {
     #[must_use]
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
+    }
+
+    /// A key to sign with, for one purpose alone. Another master key gives another one.
+    ///
+    /// # Panics
+    /// Never: a key has a length that can be derived.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "a key has a length that can be derived")]
+    pub fn signing_key(&self, purpose: &str) -> hmac::Key {
+        let derived = [purpose.as_bytes()];
+        self.source.expand(&derived, HMAC_SHA256).expect("32 bytes").into()
     }
 
     /// Seals a value for one place, such as `secret/agt_1/TOKEN`. The result is nonce, ciphertext and tag.

@@ -7,10 +7,12 @@
 pub mod account;
 pub mod agents;
 pub mod api_keys;
+pub mod attachments;
 pub mod buckets;
 mod connection;
 pub mod departed;
 pub mod deployments;
+pub mod files;
 pub mod invocations;
 pub mod master_key;
 mod migrations;

@@ -9,12 +9,14 @@
 mod agents;
 mod api;
 mod api_keys;
+mod attachments;
 mod buckets;
 mod crash;
 mod crowd;
 mod dashboard;
 mod deploy;
 mod events;
+mod files;
 mod git;
 mod hostile;
 mod hostile_http;

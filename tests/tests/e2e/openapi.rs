@@ -4,8 +4,14 @@ use castari_tests::{Answer, Castari};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// The routes that need no credential.
-const PUBLIC: [&str; 4] = ["GET /healthz", "GET /metrics", "GET /openapi.json", "GET /readyz"];
+/// The routes that need no credential; the last has a signature in its query.
+const PUBLIC: [&str; 5] = [
+    "GET /healthz",
+    "GET /metrics",
+    "GET /openapi.json",
+    "GET /readyz",
+    "PUT /api/v1/files/{id}/content",
+];
 
 /// An operation of the document.
 struct Operation {
@@ -125,7 +131,8 @@ async fn every_body_and_query_is_checked() {
             let request = castari.anonymous(operation.method.clone(), &operation.path);
             request.bearer_auth(castari.key())
         };
-        if operation.description["requestBody"].is_object() {
+        let takes_anything = &operation.description["requestBody"]["content"]["application/octet-stream"];
+        if operation.description["requestBody"].is_object() && takes_anything.is_null() {
             let answer = castari
                 .send(request().header("Content-Type", "text/plain").body("nonsense"))
                 .await;

@@ -15,7 +15,7 @@ async fn a_first_start_makes_a_private_data_directory_and_the_owner() {
     let data_dir = castari.data_dir();
     assert_eq!(mode(&data_dir), 0o700);
     assert_eq!(mode(&data_dir.join("owner.key")), 0o600);
-    for name in ["uploads", "code", "logs", "staging"] {
+    for name in ["uploads", "code", "logs", "files", "staging"] {
         assert_eq!(mode(&data_dir.join(name)), 0o700, "{name}");
     }
     let key = castari.key().to_owned();

@@ -437,6 +437,6 @@ fn concerned(kind: EventKind) -> Stale {
             ..none
         },
         EventKind::Reset => Stale::ALL,
-        EventKind::Session | EventKind::Bucket | EventKind::Unknown => none,
+        EventKind::Session | EventKind::Bucket | EventKind::File | EventKind::Unknown => none,
     }
 }

@@ -143,7 +143,11 @@ fn unreadable(error: &BytesRejection) -> ApiError {
     ApiError::bad_request("malformed_body", "The body could not be read to its end")
 }
 
-fn checked<T: ToSchema + DeserializeOwned + 'static>(value: Value, place: &'static str) -> Result<T, ApiError> {
+/// A value that keeps to the schema of its type; `place` is where it came from.
+pub(super) fn checked<T: ToSchema + DeserializeOwned + 'static>(
+    value: Value,
+    place: &'static str,
+) -> Result<T, ApiError> {
     let faults = faults::find(&schema::<T>().validator, &value, place);
     if !faults.is_empty() {
         return Err(ApiError::Faults(faults));

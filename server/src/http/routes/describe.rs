@@ -110,6 +110,11 @@ impl Input for HeaderMap {
     fn describe(_: &mut Operation) {}
 }
 
+/// The route says it already, but for `HEAD`.
+impl Input for Method {
+    fn describe(_: &mut Operation) {}
+}
+
 impl<S> Input for axum::extract::State<S> {
     fn describe(_: &mut Operation) {}
 }

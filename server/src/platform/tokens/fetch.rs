@@ -76,11 +76,8 @@ pub(super) async fn key_set(source: &KeySource) -> Result<KeySet, KeysError> {
 }
 
 async fn download(url: &Url) -> Result<Vec<u8>, String> {
-    // Another part of the process may have chosen a provider already: then that one serves.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = reqwest::Client::builder()
+    let client = castari_common::http_client()
         .redirect(Policy::custom(stay))
-        .user_agent(concat!("castari/", env!("CARGO_PKG_VERSION")))
         .build()
         .map_err(causes)?;
     let request = client.get(url.clone()).header("Accept", "application/json");
