@@ -17,7 +17,7 @@ pub(super) fn routes() -> Routes {
 }
 
 async fn me(caller: Caller) -> Json<Me> {
-    Json(caller.me)
+    Json(caller.me.as_ref().clone())
 }
 
 async fn revoke_own_key(State(api): State<Api>, caller: Caller) -> Result<NoContent, ApiError> {

@@ -1,7 +1,7 @@
 //! Who asks.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
@@ -24,7 +24,7 @@ const TOUCH_EVERY: SignedDuration = SignedDuration::from_mins(1);
 /// one.
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
-    pub me: Me,
+    pub me: Arc<Me>,
     /// The hash of the API key that was shown; `None` where it was a token.
     pub key: Option<KeyHash>,
 }
@@ -62,7 +62,10 @@ impl Api {
         };
         if !api_keys::is_key(token) {
             return Ok(match self.platform.authenticate_token(token).await? {
-                Ok(me) => Identity::Known(Caller { me, key: None }),
+                Ok(me) => Identity::Known(Caller {
+                    me: Arc::new(me),
+                    key: None,
+                }),
                 Err(bad) => Identity::BadToken(bad),
             });
         }

@@ -37,7 +37,7 @@ async fn follow(State(api): State<Api>, caller: Caller, headers: HeaderMap) -> R
     };
     let follower = Follower {
         api,
-        user_id: caller.me.id,
+        user_id: caller.me.id.clone(),
         first,
         live: following.live,
     };

@@ -38,7 +38,11 @@ impl Platform {
     /// # Errors
     /// When the store fails.
     pub fn agent(&self, user_id: &str, slug: &str) -> Result<Option<Agent>, PlatformError> {
-        Ok(self.store.look_up(|read| agents::by_slug(read, user_id, slug))?)
+        let key = format!("{user_id}/{slug}");
+        let found = self.store.recall(&self.memory.agents, key, |read| {
+            Ok(agents::by_slug(read, user_id, slug)?.map(Arc::new))
+        });
+        Ok(found?.map(Arc::unwrap_or_clone))
     }
 
     /// Makes an agent.

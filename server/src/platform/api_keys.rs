@@ -1,5 +1,7 @@
 //! API keys: made, shown once, revoked.
 
+use std::sync::Arc;
+
 use castari_common::account::Me;
 use castari_common::api_keys::{ApiKey, ApiKeyList, CreateApiKey, NewApiKey};
 use sha2::{Digest, Sha256};
@@ -54,8 +56,11 @@ impl Platform {
     ///
     /// # Errors
     /// When the store fails.
-    pub fn authenticate(&self, hash: KeyHash) -> Result<Option<Me>, PlatformError> {
-        Ok(self.store.look_up(|read| api_keys::owner(read, &hash))?)
+    pub fn authenticate(&self, hash: KeyHash) -> Result<Option<Arc<Me>>, PlatformError> {
+        let found = self.store.recall(&self.memory.callers, hash, |read| {
+            Ok(api_keys::owner(read, &hash)?.map(Arc::new))
+        });
+        Ok(found?)
     }
 
     /// Notes that a key was used.

@@ -28,6 +28,8 @@ mod world;
 
 use std::sync::Arc;
 
+use castari_common::account::Me;
+use castari_common::agents::Agent;
 use castari_common::invocations::InvocationFailure;
 use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -36,7 +38,8 @@ use tokio_util::task::TaskTracker;
 use crate::objects::{ObjectError, Objects};
 use crate::sandbox::{Launcher, SandboxError};
 use crate::settings::Settings;
-use crate::store::{self, Store, StoreError};
+use crate::store::{self, Memo, Store, StoreError};
+use api_keys::KeyHash;
 use events::Events;
 use files::Filing;
 use running::Running;
@@ -134,6 +137,15 @@ pub struct Load {
     pub builds: i64,
 }
 
+/// What nearly every request asks for.
+#[derive(Default)]
+struct Memory {
+    /// Accounts by the hashes of their keys.
+    callers: Memo<KeyHash, Arc<Me>>,
+    /// Agents by their user's id and their slug, with a slash in between.
+    agents: Memo<String, Arc<Agent>>,
+}
+
 /// The platform.
 pub struct Platform {
     /// The time and randomness.
@@ -142,6 +154,7 @@ pub struct Platform {
     pub events: Events,
     settings: Settings,
     store: Store,
+    memory: Memory,
     vault: Vault,
     objects: Objects,
     launcher: Launcher,
@@ -181,6 +194,7 @@ impl Platform {
             world,
             settings,
             store,
+            memory: Memory::default(),
             vault,
             objects,
             launcher,

@@ -15,6 +15,7 @@ pub mod deployments;
 pub mod files;
 pub mod invocations;
 pub mod master_key;
+mod memo;
 mod migrations;
 pub mod mounts;
 mod near;
@@ -25,9 +26,11 @@ mod text;
 pub mod usage;
 mod writer;
 
+use std::hash::Hash;
 use std::path::{Path, PathBuf};
 
 pub use connection::{Read, Write};
+pub use memo::Memo;
 use near::Near;
 use reader::Readers;
 use writer::Writer;
@@ -112,6 +115,28 @@ impl Store {
     /// When the query fails.
     pub fn look_up<T>(&self, query: impl FnOnce(&Read<'_>) -> QueryResult<T>) -> Result<T, StoreError> {
         self.near.run(query)
+    }
+
+    /// As [`look_up`](Self::look_up), but answers from `memo` where nothing was written since the row was looked up.
+    ///
+    /// # Errors
+    /// When the query fails.
+    pub fn recall<K: Eq + Hash, V: Clone>(
+        &self,
+        memo: &Memo<K, V>,
+        key: K,
+        query: impl FnOnce(&Read<'_>) -> QueryResult<Option<V>>,
+    ) -> Result<Option<V>, StoreError> {
+        // Counted before the query: a commit in between only makes what it finds stale too early.
+        let commits = self.writer.commits();
+        if let Some(row) = memo.recall(&key, commits) {
+            return Ok(Some(row));
+        }
+        let row = self.look_up(query)?;
+        if let Some(row) = &row {
+            memo.keep(key, commits, row.clone());
+        }
+        Ok(row)
     }
 
     /// Runs queries that write, all or none, and returns when they are durable. An error that the queries return undoes

@@ -1,6 +1,8 @@
 //! The connection that writes.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rusqlite::TransactionBehavior;
 use tokio::sync::{mpsc, oneshot};
@@ -17,6 +19,7 @@ const BATCH: usize = 256;
 /// The one way to write.
 pub(super) struct Writer {
     jobs: mpsc::Sender<Box<dyn Job>>,
+    commits: Arc<AtomicU64>,
 }
 
 /// A write and whoever waits for it.
@@ -63,12 +66,14 @@ impl Writer {
     pub fn start(connection: rusqlite::Connection) -> Self {
         let connection = Connection::from(connection);
         let (jobs, mut queue) = mpsc::channel::<Box<dyn Job>>(QUEUE);
+        let commits = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&commits);
         tokio::spawn(async move {
             let mut batch = Vec::with_capacity(BATCH);
             while queue.recv_many(&mut batch, BATCH).await > 0 {
-                let jobs = std::mem::take(&mut batch);
+                let (jobs, counter) = (std::mem::take(&mut batch), Arc::clone(&counter));
                 if connection
-                    .call_raw(move |connection| commit(connection, jobs))
+                    .call_raw(move |connection| commit(connection, jobs, &counter))
                     .await
                     .is_err()
                 {
@@ -77,7 +82,12 @@ impl Writer {
                 }
             }
         });
-        Self { jobs }
+        Self { jobs, commits }
+    }
+
+    /// How many batches were committed so far. It rises before those are answered that wait for one.
+    pub fn commits(&self) -> u64 {
+        self.commits.load(Ordering::SeqCst)
     }
 
     pub async fn run<T, F>(&self, queries: F) -> Result<T, StoreError>
@@ -97,8 +107,10 @@ impl Writer {
 }
 
 /// Runs a batch in one transaction, each job in a savepoint of its own.
-fn commit(connection: &mut rusqlite::Connection, mut jobs: Vec<Box<dyn Job>>) {
+fn commit(connection: &mut rusqlite::Connection, mut jobs: Vec<Box<dyn Job>>, commits: &AtomicU64) {
     let committed = run_all(connection, &mut jobs).map_err(|error| error.to_string());
+    // Also where it failed: whether it did on disk is not for this side to know.
+    commits.fetch_add(1, Ordering::SeqCst);
     for job in jobs {
         job.finish(committed.clone());
     }

@@ -15,6 +15,7 @@ mod crash;
 mod crowd;
 mod dashboard;
 mod deploy;
+mod endurance;
 mod events;
 mod files;
 mod git;
