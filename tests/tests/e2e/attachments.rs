@@ -9,7 +9,7 @@ use futures::StreamExt;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::files::{second_user, upload};
+use crate::files::upload;
 
 async fn attach(castari: &Castari, slug: &str, body: &Value) -> Answer {
     castari.post(&format!("/agents/{slug}/files"), body).await
@@ -146,7 +146,7 @@ async fn paths_are_checked() {
 
 #[tokio::test]
 async fn only_what_is_there_and_one_s_own_can_be_attached() {
-    let castari = Castari::start().await;
+    let castari = Castari::with_users().await;
     castari.create("one").await;
     let mine = upload(&castari, "mine", "mine").await.file_id;
     let create = CreateUpload {
@@ -171,7 +171,7 @@ async fn only_what_is_there_and_one_s_own_can_be_attached() {
         "agent_not_found",
     );
 
-    let key = second_user(&castari);
+    let key = castari.user("second").token().to_owned();
     let theirs = castari_common::Client::new(castari.url(), &key).unwrap();
     let foreign = theirs
         .upload_file(castari_common::files::Upload::new("theirs", "theirs"))

@@ -1,15 +1,13 @@
 //! Buckets, and the stores that they are in.
 
+use castari_common::Page;
 use castari_common::agents::CreateAgent;
 use castari_common::buckets::{Bucket, BucketCredentials, BucketTest, CreateBucket, Provider};
 use castari_common::mounts::CreateMount;
-use castari_common::{Client, Page};
 use castari_tests::shape::shape;
 use castari_tests::{Answer, Castari, stores};
 use reqwest::Method;
 use serde_json::{Value, json};
-
-use crate::neighbour;
 
 pub(super) const SECRET: &str = "s3cr3t-that-nobody-may-see-0123456789";
 
@@ -226,13 +224,14 @@ fn calls() -> Vec<(Method, &'static str, Value)> {
 
 #[tokio::test]
 async fn what_is_not_there_or_another_s_is_not_found() {
-    let castari = Castari::start().await;
+    let castari = Castari::with_users().await;
     castari
         .client()
         .create_bucket(&s3_bucket("mine", "http://127.0.0.1:1"))
         .await
         .unwrap();
-    let theirs = neighbour::move_in(&castari);
+    let neighbour = castari.user("neighbour");
+    let theirs = neighbour.token();
     for (slug, key) in [("missing", castari.key()), ("mine", theirs)] {
         for (method, path, body) in calls() {
             let path = format!("/api/v1/buckets/{slug}{path}");
@@ -243,7 +242,7 @@ async fn what_is_not_there_or_another_s_is_not_found() {
             assert_problem(&castari.send(request).await, 404, "bucket_not_found");
         }
     }
-    let theirs = Client::new(castari.url(), theirs).unwrap();
+    let theirs = neighbour.client();
     assert_eq!(theirs.buckets(Page::default()).await.unwrap().meta.total, 0);
     // Slugs are unique for each user.
     let created = theirs
@@ -252,7 +251,7 @@ async fn what_is_not_there_or_another_s_is_not_found() {
         .unwrap();
     assert_eq!(
         (created.slug.as_str(), created.user_id.as_str()),
-        ("mine", "usr_neighbor")
+        ("mine", theirs.me().await.unwrap().id.as_str())
     );
     assert_eq!(castari.client().bucket("mine").await.unwrap().name, "mine");
 }

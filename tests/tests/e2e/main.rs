@@ -24,7 +24,6 @@ mod hostile_http;
 mod invoke;
 mod isolation;
 mod mounts;
-mod neighbour;
 mod openapi;
 mod ordinary;
 mod secrets;

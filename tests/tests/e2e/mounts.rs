@@ -8,15 +8,13 @@ use castari_tests::{Answer, Castari};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::neighbour;
-
 fn assert_problem(answer: &Answer, status: u16, code: &str) {
     assert_eq!((answer.status, answer.code().as_str()), (status, code), "{answer:?}");
 }
 
 /// A server with an agent `agent` and a bucket `data`.
 async fn prepared() -> Castari {
-    let castari = Castari::start().await;
+    let castari = Castari::with_users().await;
     castari.create("agent").await;
     make_bucket(castari.client(), "data").await;
     castari
@@ -208,7 +206,8 @@ async fn what_is_not_there_or_another_s_is_not_found() {
     let castari = prepared().await;
     let made = mount(&castari, "/data").await.json();
     let id = made["id"].as_str().unwrap();
-    let theirs = neighbour::move_in(&castari);
+    let neighbour = castari.user("neighbour");
+    let theirs = neighbour.token();
     let create = json!({"bucket_slug": "data", "mount_path": "/x"});
     for (agent, key) in [("missing", castari.key()), ("agent", theirs)] {
         for (method, path, body) in [
@@ -237,7 +236,7 @@ async fn what_is_not_there_or_another_s_is_not_found() {
         let deleted = castari.request(Method::DELETE, &path);
         assert_problem(&castari.send(deleted).await, 404, "mount_not_found");
     }
-    make_bucket(&Client::new(castari.url(), theirs).unwrap(), "theirs").await;
+    make_bucket(neighbour.client(), "theirs").await;
     let body = json!({"bucket_slug": "theirs", "mount_path": "/x"});
     assert_problem(
         &castari.post("/agents/agent/mounts", &body).await,

@@ -9,109 +9,194 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::Duration;
 
+/// One of everything that the owner has.
+struct Things {
+    deployment: String,
+    session: String,
+    mount: String,
+    invocation: String,
+    api_key: String,
+    file: String,
+}
+
+async fn one_of_everything(castari: &Castari) -> Things {
+    let made = async |path: &str, body: Value, id: &str| {
+        let answer = castari.post(path, &body).await;
+        assert!(answer.status < 300, "{path}: {answer:?}");
+        if answer.text.is_empty() {
+            return String::new();
+        }
+        answer
+            .json()
+            .pointer(id)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    castari.deploy_script("mine", "console.log('hello')").await;
+    let deployments = castari.client().deployments("mine", Page::default()).await.unwrap();
+    let upload = castari_common::files::Upload::new("mine.txt", "mine");
+    let file = castari.client().upload_file(upload).await.unwrap().file_id;
+    let bucket = json!({"name": "mine", "provider": "s3", "bucket_name": "mine", "endpoint_url": "http://127.0.0.1:1"});
+    made("/buckets", bucket, "/id").await;
+    let credentials = json!({"access_key_id": "an-id", "secret_access_key": "a-secret"});
+    made("/buckets/mine/credentials", credentials, "").await;
+    made("/agents/mine/secrets", json!({"key": "KEY", "value": "mine"}), "").await;
+    made("/agents/mine/files", json!({"file_id": file}), "").await;
+    let invoke = json!({"prompt": "hello", "session_id": "kept"});
+    Things {
+        invocation: made("/agents/mine/invoke", invoke, "/invocation_id").await,
+        mount: made(
+            "/agents/mine/mounts",
+            json!({"bucket_slug": "mine", "mount_path": "/mine"}),
+            "/id",
+        )
+        .await,
+        api_key: made("/api-keys", json!({}), "/api_key/id").await,
+        deployment: deployments.deployments[0].id.clone(),
+        session: "kept".into(),
+        file,
+    }
+}
+
+impl Things {
+    /// A path of the document with the names of these things in it.
+    fn fill(&self, path: &str) -> String {
+        let mut filled: Vec<&str> = Vec::new();
+        for segment in path.split('/') {
+            let name = match (segment, filled.last().copied().unwrap_or_default()) {
+                ("{slug}", _) => "mine",
+                ("{key}", _) => "KEY",
+                ("{file_id}", _) | ("{id}", "files") => &self.file,
+                ("{id}", "deployments") => &self.deployment,
+                ("{id}", "sessions") => &self.session,
+                ("{id}", "mounts") => &self.mount,
+                ("{id}", "invocations") => &self.invocation,
+                ("{id}", "api-keys") => &self.api_key,
+                (fixed, _) => {
+                    assert!(!fixed.starts_with('{'), "{path}: what is {fixed}?");
+                    fixed
+                }
+            };
+            filled.push(name);
+        }
+        filled.join("/")
+    }
+
+    /// A body that every operation which takes one takes, on its path.
+    fn body(&self, path: &str) -> Value {
+        let mount_path = if path.ends_with("/files") {
+            "/files/agent/theirs"
+        } else {
+            "/theirs"
+        };
+        json!({
+            "prompt": "hello", "name": "theirs", "key": "KEY", "value": "theirs", "file_id": self.file,
+            "sha256_hash": "0".repeat(64), "access_key_id": "an-id", "secret_access_key": "theirs", "path": "theirs",
+            "bucket_slug": "mine", "mount_path": mount_path, "description": "theirs", "enabled": false,
+        })
+    }
+}
+
+/// Everything that a user sees.
+async fn seen(castari: &Castari) -> Vec<Value> {
+    let mut seen = Vec::new();
+    for path in [
+        "/agents",
+        "/agents/mine/deployments",
+        "/agents/mine/sessions",
+        "/agents/mine/secrets",
+        "/agents/mine/mounts",
+        "/agents/mine/files",
+        "/invocations",
+        "/buckets",
+        "/files",
+        "/usage/daily",
+    ] {
+        seen.push(castari.get(path).await.json());
+    }
+    let keys = castari.client().api_keys().await.unwrap().api_keys;
+    seen.extend(keys.into_iter().map(|key| json!(key.id)));
+    seen
+}
+
 #[tokio::test]
 async fn what_belongs_to_another_is_not_there() {
     let castari = Castari::with_users().await;
-    let agent = castari.deploy_script("mine", "console.log('hello')").await;
-    let invocation = castari.invoke("mine", "hello").await.invocation_id;
-    let deployments = castari.client().deployments("mine", Page::default()).await.unwrap();
-    let deployment = &deployments.deployments[0].id;
-    let key = castari.client().api_keys().await.unwrap().api_keys.remove(0).id;
-    castari
-        .post("/agents/mine/secrets", &json!({"key": "KEY", "value": "mine"}))
-        .await;
-    let in_session = json!({"prompt": "hello", "session_id": "kept"});
-    assert_eq!(castari.post("/agents/mine/invoke", &in_session).await.status, 200);
-    let (alice, code) = (castari.user("alice"), castari.files());
+    let things = one_of_everything(&castari).await;
+    let alice = castari.user("alice");
+    let (before, code) = (seen(&castari).await, castari.files());
+    let document = castari
+        .send(castari.anonymous(Method::GET, "/openapi.json"))
+        .await
+        .json();
+    let mut tried = 0;
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            if operation["security"] == json!([]) || !(path.contains('{') || path.ends_with("/confirm-upload")) {
+                continue;
+            }
+            let method: Method = method.to_uppercase().parse().unwrap();
+            let filled = things.fill(path);
+            let mut request = alice.request(method.clone(), filled.strip_prefix("/api/v1").unwrap());
+            if operation["requestBody"].is_object() {
+                request = request.json(&things.body(path));
+            }
+            let answer = castari.send(request).await;
+            let is_missing = answer.status == 404 && answer.code().ends_with("_not_found");
+            assert!(is_missing, "{method} {filled}: {answer:?}");
+            tried += 1;
+        }
+    }
+    assert!(tried > 35, "{tried}");
 
-    for path in [
-        "/agents",
-        "/agents?search=mine",
-        "/invocations",
-        "/invocations?status=completed",
+    for (path, total) in [
+        ("/agents?search=mine", "/meta/total"),
+        ("/invocations?status=completed", "/meta/total"),
+        ("/buckets", "/meta/total"),
+        ("/files", "/meta/total"),
+        ("/files/usage", "/total_files"),
+        ("/usage", "/total_invocations"),
     ] {
-        let list = alice.get(path).await.json();
-        assert_eq!(list["meta"]["total"], 0, "{path}: {list}");
+        let answer = alice.get(path).await.json();
+        assert_eq!(answer.pointer(total), Some(&json!(0)), "{path}: {answer}");
     }
     assert_eq!(alice.get("/api-keys").await.json(), json!({"api_keys": []}));
-    assert_eq!(alice.get("/usage").await.json()["total_invocations"], 0);
-    for (method, path, code) in [
-        (Method::GET, "/usage?agent=mine".into(), "agent_not_found"),
-        (Method::GET, "/usage/daily?agent=mine".into(), "agent_not_found"),
-        (Method::GET, "/agents/mine/sessions".into(), "agent_not_found"),
-        (Method::DELETE, "/agents/mine/sessions/kept".into(), "agent_not_found"),
-        (Method::GET, "/agents/mine".into(), "agent_not_found"),
-        (Method::GET, format!("/agents/{}", agent.id), "agent_not_found"),
-        (Method::PATCH, "/agents/mine".into(), "agent_not_found"),
-        (Method::DELETE, "/agents/mine".into(), "agent_not_found"),
-        (Method::POST, "/agents/mine/deploy".into(), "agent_not_found"),
-        (Method::POST, "/agents/mine/redeploy".into(), "agent_not_found"),
-        (Method::POST, "/agents/mine/upload-code".into(), "agent_not_found"),
-        (Method::DELETE, "/agents/mine/sandbox".into(), "agent_not_found"),
-        (Method::DELETE, "/mine/sandbox".into(), "agent_not_found"),
-        (Method::POST, "/agents/mine/invoke".into(), "agent_not_found"),
-        (Method::POST, "/agents/mine/stream".into(), "agent_not_found"),
-        (Method::GET, "/agents/mine/secrets".into(), "agent_not_found"),
-        (Method::POST, "/agents/mine/secrets".into(), "agent_not_found"),
-        (Method::DELETE, "/agents/mine/secrets/KEY".into(), "agent_not_found"),
-        (Method::GET, "/agents/mine/deployments".into(), "agent_not_found"),
-        (Method::GET, "/agents/mine/invocations".into(), "agent_not_found"),
-        (
-            Method::GET,
-            format!("/agents/mine/deployments/{deployment}/logs"),
-            "deployment_not_found",
-        ),
-        (
-            Method::GET,
-            format!("/invocations/{invocation}"),
-            "invocation_not_found",
-        ),
-        (
-            Method::GET,
-            format!("/invocations/{invocation}/logs"),
-            "invocation_not_found",
-        ),
-        (Method::DELETE, format!("/api-keys/{key}"), "api_key_not_found"),
+    for path in [
+        "/usage?agent=mine",
+        "/usage/daily?agent=mine",
+        "/invocations?agent=mine",
     ] {
-        assert_missing(&castari, &alice, method, &path, code).await;
+        let answer = alice.get(path).await;
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (404, "agent_not_found"),
+            "{path}"
+        );
     }
     // A thing of one's own does not lead to another's.
     alice.create("mine").await;
-    let path = format!("/agents/mine/deployments/{deployment}/logs");
-    assert_missing(&castari, &alice, Method::GET, &path, "deployment_not_found").await;
-    let path = "/agents/mine/sessions/kept";
-    assert_missing(&castari, &alice, Method::DELETE, path, "session_not_found").await;
-
-    assert_eq!(castari.client().agent("mine").await.unwrap(), agent);
-    let secrets = castari.get("/agents/mine/secrets").await.json();
-    assert_eq!(
-        secrets["secrets"][0]["created_at"], secrets["secrets"][0]["updated_at"],
-        "{secrets}"
-    );
-    assert_eq!(castari.files(), code);
-    assert_eq!(castari.get("/agents/mine/sessions").await.json()["meta"]["total"], 1);
-    assert_eq!(castari.invoke("mine", "hello").await.response_content.trim(), "hello");
-    assert_eq!(
-        castari.get("/api-keys").await.json()["api_keys"]
-            .as_array()
-            .unwrap()
-            .len(),
-        1
-    );
-}
-
-async fn assert_missing(castari: &Castari, user: &User, method: Method, path: &str, code: &str) {
-    let mut request = user.request(method.clone(), path);
-    let takes_json = ["invoke", "stream", "secrets"].iter().any(|end| path.ends_with(end));
-    if method == Method::PATCH || (method == Method::POST && takes_json) {
-        request = request.json(&json!({"prompt": "hello", "name": "theirs", "key": "KEY", "value": "theirs"}));
+    for path in [
+        "/api/v1/agents/{slug}/deployments/{id}/logs",
+        "/api/v1/agents/{slug}/mounts/{id}",
+        "/api/v1/agents/{slug}/sessions/{id}",
+        "/api/v1/agents/{slug}/files/{file_id}",
+    ] {
+        let method = if document["paths"][path]["get"].is_object() {
+            Method::GET
+        } else {
+            Method::DELETE
+        };
+        let path = things.fill(path);
+        let answer = castari
+            .send(alice.request(method, path.strip_prefix("/api/v1").unwrap()))
+            .await;
+        assert_eq!(answer.status, 404, "{path}: {answer:?}");
     }
-    let answer = castari.send(request).await;
-    let got = (answer.status, answer.code());
-    // The deployment's route may also say that there is no such agent.
-    let is_fine =
-        got == (404, code.into()) || (code == "deployment_not_found" && got == (404, "agent_not_found".into()));
-    assert!(is_fine, "{method} {path}: {answer:?}");
+
+    assert_eq!(seen(&castari).await, before);
+    assert_eq!(castari.files(), code);
+    assert_eq!(castari.invoke("mine", "hello").await.response_content.trim(), "hello");
 }
 
 #[tokio::test]

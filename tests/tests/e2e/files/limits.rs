@@ -6,7 +6,7 @@ use castari_tests::{Castari, Options, process};
 use futures::stream;
 use reqwest::Body;
 
-use super::{assert_keeps, bytes, hash, second_client, upload};
+use super::{assert_keeps, bytes, hash, upload};
 
 const MIB: usize = 1 << 20;
 
@@ -26,7 +26,11 @@ fn endless(mib: usize) -> Body {
 
 #[tokio::test]
 async fn a_user_keeps_no_more_than_the_quota() {
-    let castari = Castari::with(Options::default().env("CASTARI_FILES_LIMIT_MIB", "2")).await;
+    let castari = Castari::with_issuer(
+        castari_tests::Issuer::start().await,
+        Options::default().env("CASTARI_FILES_LIMIT_MIB", "2"),
+    )
+    .await;
     let client = castari.client();
     let quota = (400, "quota_exceeded".to_owned());
     let first = upload(&castari, "first", bytes(1, MIB)).await;
@@ -34,7 +38,7 @@ async fn a_user_keeps_no_more_than_the_quota() {
     assert_eq!(refused(client, endless(200)).await, quota);
     assert_keeps(&castari, [&first.sha256_hash]);
     // Others have a quota of their own; shared content counts for each.
-    let theirs = second_client(&castari);
+    let theirs = castari.user("second").client().clone();
     theirs
         .upload_file(Upload::new("theirs", bytes(3, 2 * MIB)))
         .await

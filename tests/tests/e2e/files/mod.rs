@@ -7,7 +7,6 @@ mod limits;
 mod resource;
 mod signed;
 
-use castari_common::Client;
 use castari_common::files::{Upload, UploadedFile};
 use castari_tests::{Answer, Castari};
 use reqwest::Method;
@@ -34,26 +33,6 @@ pub fn bytes(seed: u8, count: usize) -> Vec<u8> {
     (0..count)
         .map(|index| u8::try_from(index % 251).unwrap() ^ seed)
         .collect()
-}
-
-/// The key of a second user, who is put straight into the database, as nothing else makes one yet.
-pub fn second_user(castari: &Castari) -> String {
-    let key = format!("cast_stranger_{}", "s".repeat(40));
-    let database = rusqlite::Connection::open(castari.data_dir().join("castari.db")).unwrap();
-    database.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
-    let user = "INSERT INTO users (id, email, created_at)
-        VALUES ('usr_second', 'second@example.com', 9000000000000000)";
-    database.execute(user, []).unwrap();
-    let hash: [u8; 32] = Sha256::digest(&key).into();
-    let api_key = "INSERT INTO api_keys (id, user_id, name, prefix, hash, created_at)
-        VALUES ('ak_second', 'usr_second', 'Default', 'cast_stranger', ?1, 9000000000000000)";
-    database.execute(api_key, [hash]).unwrap();
-    key
-}
-
-/// A client of that user.
-pub fn second_client(castari: &Castari) -> Client {
-    Client::new(castari.url(), &second_user(castari)).unwrap()
 }
 
 /// A form of parts, each its headers and its content.

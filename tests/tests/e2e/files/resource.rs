@@ -9,7 +9,7 @@ use futures::StreamExt;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{assert_keeps, field, file, form, hash, second_client, second_user, send_form, upload};
+use super::{assert_keeps, field, file, form, hash, send_form, upload};
 
 fn assert_problem(answer: &Answer, status: u16, code: &str) {
     assert_eq!((answer.status, answer.code().as_str()), (status, code), "{answer:?}");
@@ -74,9 +74,9 @@ async fn a_file_is_uploaded_shown_changed_and_deleted() {
 
 #[tokio::test]
 async fn nobody_sees_another_s_files() {
-    let castari = Castari::start().await;
+    let castari = Castari::with_users().await;
     let id = upload(&castari, "mine.txt", "mine").await.file_id;
-    let theirs = second_user(&castari);
+    let theirs = castari.user("second").token().to_owned();
     for (method, path) in [
         (Method::GET, ""),
         (Method::PATCH, ""),
@@ -105,8 +105,8 @@ async fn nobody_sees_another_s_files() {
 
 #[tokio::test]
 async fn the_same_content_is_kept_once_and_as_long_as_it_is_used() {
-    let castari = Castari::start().await;
-    let theirs = second_client(&castari);
+    let castari = Castari::with_users().await;
+    let theirs = castari.user("second").client().clone();
     let one = upload(&castari, "one.txt", "same").await;
     let two = upload(&castari, "two.txt", "same").await;
     let three = theirs.upload_file(Upload::new("three.txt", "same")).await.unwrap();
