@@ -1,7 +1,7 @@
 //! Who asks.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
@@ -48,7 +48,7 @@ pub(super) enum Identity {
 /// When each key's use was last noted.
 #[derive(Default)]
 pub struct Callers {
-    touched: Mutex<HashMap<KeyHash, Timestamp>>,
+    touched: RwLock<HashMap<KeyHash, Timestamp>>,
 }
 
 impl Api {
@@ -95,11 +95,12 @@ pub(super) fn agent_not_found() -> ApiError {
 
 impl Callers {
     fn is_touch_due(&self, hash: KeyHash, now: Timestamp) -> bool {
-        let mut touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_due = touched
-            .get(&hash)
-            .is_none_or(|last| now.duration_since(*last) >= TOUCH_EVERY);
+        let touched = self.touched.read().unwrap_or_else(PoisonError::into_inner);
+        let last = touched.get(&hash).copied();
+        drop(touched);
+        let is_due = last.is_none_or(|last| now.duration_since(last) >= TOUCH_EVERY);
         if is_due {
+            let mut touched = self.touched.write().unwrap_or_else(PoisonError::into_inner);
             touched.insert(hash, now);
         }
         is_due

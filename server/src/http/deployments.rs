@@ -51,7 +51,7 @@ async fn logs(
         .deployment_log(caller.user_id(), &slug, &id, query.follow)
         .await?;
     let log = log.ok_or_else(|| ApiError::not_found("deployment_not_found", "Deployment not found"))?;
-    let pieces = stream::try_unfold((log, api.closing), async |(mut log, closing)| {
+    let pieces = stream::try_unfold((log, api.closing.clone()), async |(mut log, closing)| {
         tokio::select! {
             piece = log.next() => piece.map(|piece| piece.map(|piece| (piece, (log, closing)))),
             () = closing.cancelled() => Ok(None),

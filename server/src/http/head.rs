@@ -2,8 +2,6 @@
 
 use axum::extract::Request;
 use axum::http::{StatusCode, Version, header};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 
 use super::error::ApiError;
 
@@ -16,7 +14,7 @@ pub(super) const READ_HEAD: usize = 1280 << 10;
 
 /// Refuses a head that is too large, or that does not name its host as HTTP/1.1 demands: what stands between a client
 /// and us may have understood another one.
-pub(super) async fn check(request: Request, next: Next) -> Response {
+pub(super) fn check(request: &Request) -> Result<(), ApiError> {
     let headers = request.headers().iter();
     let length: usize = headers.map(|(name, value)| name.as_str().len() + value.len()).sum();
     let address = request
@@ -29,12 +27,12 @@ pub(super) async fn check(request: Request, next: Next) -> Response {
             MAX_HEAD >> 10
         );
         let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-        return ApiError::new(status, "headers_too_large", detail).into_response();
+        return Err(ApiError::new(status, "headers_too_large", detail));
     }
     let hosts = request.headers().get_all(header::HOST).iter().count();
     if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
         let detail = "The request must have one header `Host`";
-        return ApiError::bad_request("malformed_request", detail).into_response();
+        return Err(ApiError::bad_request("malformed_request", detail));
     }
-    next.run(request).await
+    Ok(())
 }

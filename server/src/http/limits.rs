@@ -5,9 +5,8 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 
-use axum::extract::{ConnectInfo, MatchedPath, Request, State};
+use axum::extract::{ConnectInfo, MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use jiff::{SignedDuration, Timestamp};
 
@@ -111,7 +110,7 @@ impl Limits {
 }
 
 /// Finds out who asks, lets them or not, and says in every answer where they stand.
-pub(super) async fn apply(State(api): State<Api>, mut request: Request, next: Next) -> Response {
+pub(super) async fn apply(api: &Api, mut request: Request, inner: impl AsyncFnOnce(Request) -> Response) -> Response {
     let identity = match api.identify(request.headers()).await {
         Ok(identity) => identity,
         Err(error) => return error.into_response(),
@@ -127,7 +126,7 @@ pub(super) async fn apply(State(api): State<Api>, mut request: Request, next: Ne
     let mut response = if standing.is_over {
         refuse(&standing, now)
     } else {
-        next.run(request).await
+        inner(request).await
     };
     let headers = response.headers_mut();
     headers.insert(LIMIT, standing.limit.into());

@@ -5,7 +5,6 @@ use std::time::Instant;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::Method;
 use axum::http::header::CONTENT_TYPE;
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -67,12 +66,12 @@ pub(super) fn routes() -> Routes {
 }
 
 /// Counts a request and how long its answer took to begin.
-pub(super) async fn count(State(api): State<Api>, request: Request, next: Next) -> Response {
+pub(super) async fn count(api: &Api, request: Request, inner: impl AsyncFnOnce(Request) -> Response) -> Response {
     let route = request.extensions().get::<MatchedPath>();
     let route = route.map_or("none", MatchedPath::as_str).to_owned();
     let method = name(request.method()).to_owned();
     let start = Instant::now();
-    let response = next.run(request).await;
+    let response = inner(request).await;
     let status = response.status().as_u16();
     api.metrics.durations.observe(start.elapsed().as_secs_f64());
     let labels = Labels { method, route, status };

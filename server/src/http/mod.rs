@@ -34,9 +34,10 @@ mod usage;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::StatusCode;
-use axum::middleware;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
 use castari_common::BASE_PATH;
 use tokio_util::sync::CancellationToken;
 
@@ -50,15 +51,26 @@ pub use serve::serve;
 /// The longest body that is read whole, in bytes: a prompt of 1 MiB, each character of it escaped.
 const MAX_BODY: usize = 8 << 20;
 
-/// What every handler works with.
+/// What every handler works with. Clones are of one.
 #[derive(Clone)]
-pub struct Api {
+pub struct Api(Arc<Shared>);
+
+/// What the requests have in common.
+pub struct Shared {
     platform: Arc<Platform>,
-    limits: Arc<Limits>,
-    callers: Arc<caller::Callers>,
-    metrics: Arc<Metrics>,
+    limits: Limits,
+    callers: caller::Callers,
+    metrics: Metrics,
     /// Cancelled when streams that would never end are to end.
     closing: CancellationToken,
+}
+
+impl std::ops::Deref for Api {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
 }
 
 impl Api {
@@ -66,13 +78,13 @@ impl Api {
     #[must_use]
     pub fn new(platform: Arc<Platform>, closing: CancellationToken) -> Self {
         let settings = platform.settings();
-        Self {
-            limits: Arc::new(Limits::new(settings.rate_limit_crud, settings.rate_limit_invoke)),
-            callers: Arc::default(),
-            metrics: Arc::default(),
+        Self(Arc::new(Shared {
+            limits: Limits::new(settings.rate_limit_crud, settings.rate_limit_invoke),
+            callers: caller::Callers::default(),
+            metrics: Metrics::default(),
             platform,
             closing,
-        }
+        }))
     }
 
     /// The service behind every route, with what all of them have in common around them.
@@ -87,13 +99,23 @@ impl Api {
                     "Method not allowed",
                 )
             })
-            .layer(DefaultBodyLimit::max(MAX_BODY))
-            .layer(middleware::from_fn(head::check))
-            .layer(middleware::from_fn_with_state(self.clone(), limits::apply))
-            .layer(middleware::from_fn_with_state(self.clone(), catch::apply))
-            .layer(middleware::from_fn_with_state(self.clone(), metrics::count))
+            .layer(middleware::from_fn_with_state(self.clone(), surround))
             .with_state(self)
     }
+}
+
+/// What happens around every route, from the outside in. One layer, as each costs every request a few allocations. What
+/// goes wrong behind the limits gets their headers; what goes wrong in them is answered all the same.
+async fn surround(State(api): State<Api>, mut request: Request, next: Next) -> Response {
+    DefaultBodyLimit::max(MAX_BODY).apply(&mut request);
+    let route = async |request| match head::check(&request) {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
+    };
+    let caught = async |request| catch::apply(&api, request, route).await;
+    let limited = async |request| limits::apply(&api, request, caught).await;
+    let answered = async |request| catch::apply(&api, request, limited).await;
+    metrics::count(&api, request, answered).await
 }
 
 /// Every route there is.
@@ -111,9 +133,9 @@ fn routes() -> Routes {
         .merge(mounts::routes())
         .merge(secrets::routes())
         .merge(sessions::routes())
-        .merge(usage::routes());
-    Routes::new()
-        .nest(BASE_PATH, resources)
+        .merge(usage::routes())
+        .below(BASE_PATH);
+    resources
         .merge(health::routes())
         .merge(metrics::routes())
         .merge(openapi::routes())

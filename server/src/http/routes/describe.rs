@@ -54,12 +54,6 @@ impl Operation {
         }
     }
 
-    /// The same operation below a path.
-    pub fn below(mut self, base: &str) -> Self {
-        self.path.insert_str(0, base);
-        self
-    }
-
     /// Answers with a body of this type.
     pub fn answers_with(&mut self, status: u16, content_type: &str, schema: &Value) {
         let content = json!({ content_type: { "schema": schema } });

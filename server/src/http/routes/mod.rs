@@ -7,7 +7,7 @@ mod document;
 use axum::Router;
 use axum::handler::Handler;
 use axum::http::Method;
-use axum::routing::{MethodFilter, on};
+use axum::routing::{MethodFilter, MethodRouter, on};
 
 use super::Api;
 pub(super) use describe::{Answer, Describe, Input, Operation};
@@ -15,10 +15,7 @@ pub(super) use document::document;
 
 /// Routes and what there is to say about them.
 #[derive(Default)]
-pub(super) struct Routes {
-    router: Router<Api>,
-    operations: Vec<Operation>,
-}
+pub(super) struct Routes(Vec<(MethodRouter<Api>, Operation)>);
 
 impl Routes {
     pub fn new() -> Self {
@@ -85,28 +82,32 @@ impl Routes {
     ) -> Self {
         let mut operation = Operation::new(method, path, summary);
         H::describe(&mut operation);
-        self.operations.push(operation);
-        self.router = self.router.route(path, on(filter, handler));
+        self.0.push((on(filter, handler), operation));
         self
     }
 
     /// These routes and those.
     pub fn merge(mut self, other: Self) -> Self {
-        self.router = self.router.merge(other.router);
-        self.operations.extend(other.operations);
+        self.0.extend(other.0);
         self
     }
 
-    /// These routes, with those below a path.
-    pub fn nest(mut self, base: &str, other: Self) -> Self {
-        self.router = self.router.nest(base, other.router);
-        let below = other.operations.into_iter().map(|operation| operation.below(base));
-        self.operations.extend(below);
+    /// These routes, below a path.
+    pub fn below(mut self, base: &str) -> Self {
+        for (_, operation) in &mut self.0 {
+            operation.path.insert_str(0, base);
+        }
         self
     }
 
     /// The router, and the descriptions of its routes.
     pub fn into_parts(self) -> (Router<Api>, Vec<Operation>) {
-        (self.router, self.operations)
+        let mut router = Router::new();
+        let mut operations = Vec::with_capacity(self.0.len());
+        for (handler, operation) in self.0 {
+            router = router.route(&operation.path, handler);
+            operations.push(operation);
+        }
+        (router, operations)
     }
 }
