@@ -19,7 +19,7 @@ const WINDOW: SignedDuration = SignedDuration::from_secs(60);
 /// What is shown as the limit where there is none.
 const UNLIMITED: u32 = 1_000_000;
 
-/// Above this many windows, those that are over are removed.
+/// Above this many windows, those that are over are removed, once a minute.
 const SWEEP_ABOVE: usize = 10_000;
 
 const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
@@ -47,7 +47,13 @@ struct Window {
 pub struct Limits {
     crud: u32,
     invoke: u32,
-    windows: Mutex<HashMap<(Asker, Kind), Window>>,
+    windows: Mutex<Windows>,
+}
+
+#[derive(Default)]
+struct Windows {
+    open: HashMap<(Asker, Kind), Window>,
+    swept: Timestamp,
 }
 
 /// Where an asker stands.
@@ -89,10 +95,11 @@ impl Limits {
             };
         }
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        if windows.len() > SWEEP_ABOVE {
-            windows.retain(|_, window| window.ends > now);
+        if windows.open.len() > SWEEP_ABOVE && windows.swept + WINDOW <= now {
+            windows.open.retain(|_, window| window.ends > now);
+            windows.swept = now;
         }
-        let window = windows.entry((asker, kind)).or_insert_with(fresh);
+        let window = windows.open.entry((asker, kind)).or_insert_with(fresh);
         if window.ends <= now {
             *window = fresh();
         }
