@@ -117,8 +117,14 @@ impl Platform {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn stop_agent(&self, user_id: &str, slug: &str) -> Result<Option<Agent>, PlatformError> {
-        let (user_id, slug, now) = (user_id.to_owned(), slug.to_owned(), self.world.now());
+    pub async fn stop_agent(self: &Arc<Self>, user_id: &str, slug: &str) -> Result<Option<Agent>, PlatformError> {
+        let (platform, user_id, slug) = (Arc::clone(self), user_id.to_owned(), slug.to_owned());
+        self.see_through(async move { platform.stop(user_id, slug).await })
+            .await
+    }
+
+    async fn stop(&self, user_id: String, slug: String) -> Result<Option<Agent>, PlatformError> {
+        let now = self.world.now();
         let stopped = self.store.write(move |write| {
             let Some(agent) = agents::by_slug(write, &user_id, &slug)? else {
                 return Ok(None);
@@ -141,7 +147,12 @@ impl Platform {
     /// # Errors
     /// When the store or the disk fails.
     pub async fn delete_agent(self: &Arc<Self>, user_id: &str, slug: &str) -> Result<bool, PlatformError> {
-        let (user_id, slug) = (user_id.to_owned(), slug.to_owned());
+        let (platform, user_id, slug) = (Arc::clone(self), user_id.to_owned(), slug.to_owned());
+        self.see_through(async move { platform.delete(user_id, slug).await })
+            .await
+    }
+
+    async fn delete(self: &Arc<Self>, user_id: String, slug: String) -> Result<bool, PlatformError> {
         let deleted = self.store.write(move |write| {
             let Some(agent) = agents::by_slug(write, &user_id, &slug)? else {
                 return Ok(None);
@@ -155,7 +166,8 @@ impl Platform {
             return Ok(false);
         };
         self.running.end(&agent.id);
-        self.sweep_departed()?;
+        // At the end of the server it is left to the next start.
+        let _ = self.sweep_departed();
         for id in logs {
             self.objects.logs.remove(&id);
         }

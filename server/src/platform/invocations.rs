@@ -149,11 +149,11 @@ impl Platform {
     pub async fn invoke(self: &Arc<Self>, agent: Agent, invoke: Invoke) -> Result<InvocationResponse, PlatformError> {
         let platform = Arc::clone(self);
         // Whoever asked may go away at any moment: what was recorded as started is to run all the same.
-        let run = self.spawn(async move {
+        self.see_through(async move {
             let accepted = platform.begin(agent, invoke).await?;
             platform.run_invocation(accepted, None).await
-        })?;
-        run.await.map_err(|_| PlatformError::ShuttingDown)?
+        })
+        .await
     }
 
     /// Runs an agent and yields what it writes, as it does. Dropping the receiver ends the invocation.

@@ -261,6 +261,16 @@ impl Platform {
         Ok(self.tasks.spawn(work))
     }
 
+    /// Does work to its end, also where whoever asked for it goes away meanwhile: what was changed in the database has
+    /// consequences elsewhere.
+    async fn see_through<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, PlatformError>> + Send + 'static,
+    ) -> Result<T, PlatformError> {
+        // It is aborted by nobody, and a panic's message went to stderr when it happened.
+        self.spawn(work)?.await.map_err(|_| PlatformError::ShuttingDown)?
+    }
+
     /// What ran when an earlier run ended is recorded as failed.
     async fn settle_interrupted(&self) -> Result<(), PlatformError> {
         let now = self.world.now();

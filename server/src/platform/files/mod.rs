@@ -331,7 +331,7 @@ impl Platform {
             }
             outcome
         };
-        self.spawn(work)?.await.map_err(|_| ObjectError::Interrupted)?
+        self.see_through(work).await
     }
 
     /// How much more a user may keep.
